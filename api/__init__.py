@@ -1,0 +1,1 @@
+"""Delivery and composition root: HTTP, the job queue, the command line."""

@@ -1,0 +1,50 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from api.lifespan import Services, open_services
+from api.routes import health, knowledge, telegram, wecom
+from api.settings import Settings
+from api.worker import worker_beside
+from kb.errors import KbError
+from tools.errors import DeskError
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAPI:
+    """Build the application; `concurrency` is how many jobs of a kind it works on beside, 0 for HTTP only."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
+        async with open_services(settings, conninfo) as services, worker_beside(services, concurrency=concurrency):
+            await _register_webhook(services)
+            yield {"services": services}
+
+    app = FastAPI(title="kefu", version="0.1.0", lifespan=lifespan)
+    for module in (wecom, telegram, health, knowledge):
+        app.include_router(module.router)
+    app.add_exception_handler(KbError, _knowledge_unavailable)
+    return app
+
+
+async def _register_webhook(services: Services) -> None:
+    telegram_settings = services.settings.telegram
+    url, secret = telegram_settings.telegram_webhook_url, telegram_settings.telegram_webhook_secret
+    if services.desk is None or telegram_settings.telegram_mode != "webhook" or not url or secret is None:
+        return
+    try:
+        await services.desk.use_webhook(url, secret)
+    except DeskError as error:
+        logger.warning("Webhook not registered", extra={"action": "webhook_failed", "error": str(error)})
+
+
+async def _knowledge_unavailable(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503)

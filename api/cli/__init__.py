@@ -1,0 +1,37 @@
+"""The `kefu` command: one small module a command group."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from api.cli import demo, kb, prompts, service, unknown
+from api.errors import ApiError
+from kb.errors import KbError
+from prompts.errors import PromptError
+from tools.errors import ToolError
+
+app = typer.Typer(
+    name="kefu",
+    help="微信客服机器人: answers from your knowledge base, hands over to a person, loses nothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+service.register(app)
+demo.register(app)
+app.add_typer(service.db, name="db")
+app.add_typer(kb.app, name="kb")
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(unknown.app, name="unknown")
+
+
+def main() -> None:
+    """Run the command; 0 ok, 1 failed with one clear line, 2 bad usage."""
+    try:
+        app()
+    except (ApiError, KbError, PromptError, ToolError) as error:
+        sys.exit(f"kefu: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

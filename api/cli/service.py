@@ -1,0 +1,108 @@
+"""`kefu serve`, `kefu worker`, `kefu db`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from api.app import create_app
+
+from api.database import database
+from api.lifespan import open_services
+from api.log_config import configure_logging
+from api.migrate import migrate, pending
+from api.settings import load_settings
+from api.worker import worker_beside
+
+CONCURRENCY = 10
+"""Jobs of a kind one worker runs at once."""
+
+db = typer.Typer(help="The database: migrations.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the top-level commands."""
+    app.command()(serve)
+    app.command()(worker)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    workers_inline: Annotated[
+        int, typer.Option(min=0, help="Workers in this process; 0 serves HTTP only, run `kefu worker` beside it.")
+    ] = 1,
+) -> None:
+    """Serve the callbacks and the API, and by default do the work too.
+
+    WeCom reaches it at /wecom/callback, Telegram (in webhook mode) at /telegram/webhook; /docs lists the rest.
+    """
+    settings = load_settings()
+    configure_logging(settings.service)
+    with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
+        asyncio.run(migrate(conninfo))
+        app = create_app(settings, conninfo, concurrency=workers_inline * CONCURRENCY)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=10,
+            )
+        )
+        server.run()
+        if not server.started:
+            raise typer.Exit(1)
+
+
+def worker(
+    concurrency: Annotated[int, typer.Option(min=1, help="Jobs of a kind at once.")] = CONCURRENCY,
+) -> None:
+    """Do the work only: turns, deliveries, pulls. Run any number beside `kefu serve --workers-inline 0`."""
+    settings = load_settings()
+    configure_logging(settings.service)
+    with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
+        asyncio.run(_work(conninfo, concurrency))
+
+
+async def _work(conninfo: str, concurrency: int) -> None:
+    settings = load_settings()
+    await migrate(conninfo)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_services(settings, conninfo) as services, worker_beside(services, concurrency=concurrency):
+        await stop.wait()
+
+
+@db.command("init")
+def init() -> None:
+    """Create or update every table. Safe to repeat, and when several processes start at once."""
+    settings = load_settings()
+    with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
+        applied = asyncio.run(migrate(conninfo))
+    for name in applied:
+        typer.echo(f"applied {name}")
+    typer.echo("the database is up to date")
+
+
+@db.command("status")
+def status() -> None:
+    """List what `kefu db init` would apply; exit 1 when there is something."""
+    settings = load_settings()
+    with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
+        waiting = asyncio.run(pending(conninfo))
+    for name in waiting:
+        typer.echo(f"pending {name}")
+    if waiting:
+        raise typer.Exit(1)
+    typer.echo("the database is up to date")

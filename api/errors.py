@@ -1,0 +1,19 @@
+"""Errors of the service itself."""
+
+from __future__ import annotations
+
+
+class ApiError(Exception):
+    """Something about running the service went wrong; the message says what and how to mend it."""
+
+
+class DatabaseError(ApiError):
+    """The database cannot be used as it is."""
+
+
+class MigrationError(DatabaseError):
+    """The schema in the database does not fit this version."""
+
+
+class BusyError(ApiError):
+    """Another worker holds this conversation; the job is tried again."""

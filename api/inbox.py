@@ -1,0 +1,302 @@
+"""Everything said to the bot, as rows: stored before it is acknowledged, handled once, in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from psycopg.types.json import Jsonb
+
+from api.database import Connection, Pool, Row, storable
+from api.job_queue import DESK_PRIORITY, JobQueue
+from tools.messages import DeskEvent, Inbound, Page
+
+Origin = Literal["customer", "staff", "system", "desk"]
+
+DeskOutcome = Literal["stored", "repeated", "stale", "unknown"]
+"""What became of a person's action: `stale` is a button pressed twice, `unknown` belongs to no conversation."""
+
+FIRST_START_WINDOW = timedelta(minutes=10)
+"""On an account's first pull, older messages are history: nobody wants answers to last week's questions."""
+
+MAX_ATTEMPTS = 4
+"""How often a turn is tried before it goes to a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """One thing said, as stored."""
+
+    id: int
+    message_id: str
+    kind: str
+    payload: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """What was said, in words."""
+        return str(self.payload.get("text", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The rows of one turn: all of one origin, oldest first."""
+
+    turn_id: str
+    thread_id: str
+    origin: Origin
+    rows: tuple[InboxRow, ...]
+    attempts: int
+    """How often this turn was begun before."""
+
+
+class Inbox:
+    """Reads and writes the inbox; every write commits together with the job it causes."""
+
+    def __init__(self, pool: Pool, queue: JobQueue) -> None:
+        self._pool = pool
+        self._queue = queue
+
+    async def store_callback(self, *, signature: str, payload: Mapping[str, Any], account_id: str, token: str) -> None:
+        """Store a verified callback and the pull it asks for; a repeated delivery is stored once."""
+        async with self._pool.connection() as conn, conn.transaction():
+            inserted = await _one(
+                conn,
+                "insert into callbacks (signature, payload) values (%s, %s) on conflict do nothing returning id",
+                (signature, Jsonb(payload)),
+            )
+            if inserted and account_id:
+                await conn.execute(
+                    "insert into accounts (account_id) values (%s) on conflict do nothing", (account_id,)
+                )
+                await self._queue.pull(conn, account_id, token=token)
+
+    async def cursor(self, account_id: str) -> str:
+        """Return how far an account was pulled; empty before the first pull."""
+        async with self._pool.connection() as conn:
+            row = await _one(
+                conn,
+                "insert into accounts (account_id) values (%s) "
+                "on conflict (account_id) do update set account_id = excluded.account_id returning cursor",
+                (account_id,),
+            )
+        assert row is not None
+        return str(row["cursor"])
+
+    async def store_page(self, account_id: str, page: Page, *, now: datetime) -> None:
+        """Store one page, the cursor behind it, and the jobs it causes, in one transaction."""
+        async with self._pool.connection() as conn, conn.transaction():
+            account = await _one(
+                conn, "select caught_up_at from accounts where account_id = %s for update", (account_id,)
+            )
+            is_first = account is None or account["caught_up_at"] is None
+            oldest = (now - FIRST_START_WINDOW).timestamp() if is_first else 0.0
+            threads: dict[str, None] = {}
+            for message in page.messages:
+                inbox_id = await self._store(conn, message, is_history=message.sent_at < oldest)
+                if inbox_id is None or not message.customer_id:
+                    continue
+                if message.extra.get("welcome_code"):
+                    await self._queue.welcome(conn, inbox_id)
+                elif message.sender != "system":
+                    threads[message.thread_id] = None
+            for thread_id in threads:
+                await self._queue.turn(conn, thread_id)
+            await conn.execute(
+                "update accounts set cursor = %s, caught_up_at = coalesce(caught_up_at, %s) where account_id = %s",
+                (page.next_cursor, None if page.has_more else now, account_id),
+            )
+
+    async def _store(self, conn: Connection, message: Inbound, *, is_history: bool) -> int | None:
+        """Insert a message once; None when it is known already or needs no handling."""
+        sent_at = datetime.fromtimestamp(message.sent_at, UTC)
+        needs_turn = message.sender != "system" and bool(message.customer_id) and not is_history
+        row = await _one(
+            conn,
+            "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at, handled_at, outcome)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing returning id",
+            (
+                message.thread_id,
+                message.sender,
+                message.account_id,
+                message.message_id,
+                message.kind,
+                Jsonb(storable({"text": message.text, **message.extra})),
+                sent_at,
+                None if needs_turn else datetime.now(UTC),
+                "history" if is_history else None,
+            ),
+        )
+        if row is None:
+            return None
+        if message.customer_id:
+            await _touch_conversation(conn, message, sent_at)
+        return None if is_history else int(row["id"])
+
+    async def store_desk_event(self, event: DeskEvent) -> DeskOutcome:
+        """Store what a person did at the desk, once, with the turn it causes."""
+        async with self._pool.connection() as conn, conn.transaction():
+            thread_id = await _thread_of(conn, event)
+            if thread_id is None:
+                return "unknown"
+            payload = {"text": event.text, "action": event.action, "agent": event.agent, "ticket_id": event.ticket_id}
+            row = await _one(
+                conn,
+                "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at)"
+                " values (%s, 'desk', 'desk', %s, %s, %s, now()) on conflict do nothing returning id",
+                (thread_id, f"desk-{event.update_id}", event.action, Jsonb(storable(payload))),
+            )
+            if row is None:
+                return "repeated"
+            if event.action == "draft" and not await _use_draft(conn, event.ticket_id, row["id"]):
+                return "stale"
+            await self._queue.turn(conn, thread_id, priority=DESK_PRIORITY)
+            return "stored"
+
+    async def message(self, inbox_id: int) -> Row | None:
+        """Return one stored row with its conversation."""
+        async with self._pool.connection() as conn:
+            return await _one(
+                conn,
+                "select i.*, c.customer_id from inbox i join conversations c using (thread_id) where i.id = %s",
+                (inbox_id,),
+            )
+
+    async def next_batch(self, thread_id: str) -> Batch | None:
+        """Claim the next turn of a conversation, None when all is handled.
+
+        A turn that was begun and not finished comes first, with the same id and the same rows: what it did already
+        is found under that id.
+        """
+        async with self._pool.connection() as conn, conn.transaction():
+            rows = await (
+                await conn.execute(
+                    "select id, origin, account_id, message_id, kind, payload, turn_id, attempts from inbox"
+                    " where thread_id = %s and handled_at is null order by id",
+                    (thread_id,),
+                )
+            ).fetchall()
+            if not rows:
+                return None
+            chosen = _same_turn(rows)
+            turn_id = chosen[0]["turn_id"] or _turn_id(chosen[0])
+            await conn.execute(
+                "update inbox set turn_id = %s, attempts = attempts + 1 where id = any(%s)",
+                (turn_id, [row["id"] for row in chosen]),
+            )
+        return Batch(
+            turn_id=turn_id,
+            thread_id=thread_id,
+            origin=chosen[0]["origin"],
+            rows=tuple(
+                InboxRow(id=row["id"], message_id=row["message_id"], kind=row["kind"], payload=row["payload"])
+                for row in chosen
+            ),
+            attempts=chosen[0]["attempts"],
+        )
+
+    async def mark_handled(self, batch: Batch, outcome: str) -> None:
+        """Record that a turn is finished."""
+        async with self._pool.connection() as conn:
+            await conn.execute(
+                "update inbox set handled_at = now(), outcome = %s where id = any(%s)",
+                (outcome, [row.id for row in batch.rows]),
+            )
+
+    async def requeue_stranded(self) -> int:
+        """Add jobs for rows that wait although nobody works on them; return how many conversations."""
+        async with self._pool.connection() as conn:
+            turns = await (
+                await conn.execute(
+                    "select distinct thread_id from inbox i where handled_at is null"
+                    " and received_at < now() - interval '30 seconds' and not exists ("
+                    " select 1 from procrastinate_jobs j where j.lock = 'turn:' || i.thread_id"
+                    " and j.status in ('todo', 'doing'))"
+                )
+            ).fetchall()
+            deliveries = await (
+                await conn.execute(
+                    "select distinct thread_id, destination from outbox o where state = 'pending'"
+                    " and created_at < now() - interval '30 seconds' and not exists ("
+                    " select 1 from procrastinate_jobs j where j.lock = o.destination || ':' || o.thread_id"
+                    " and j.status in ('todo', 'doing'))"
+                )
+            ).fetchall()
+            for row in turns:
+                await self._queue.turn(conn, row["thread_id"])
+            for row in deliveries:
+                await self._queue.deliver(conn, row["thread_id"], row["destination"])
+        return len(turns) + len(deliveries)
+
+
+def _turn_id(row: Row) -> str:
+    # From the vendor's id and not from ours: a fresh database must not reuse the keys of messages already sent.
+    return "t" + hashlib.sha256(f"{row['account_id']}:{row['message_id']}".encode()).hexdigest()[:24]
+
+
+def _same_turn(rows: Sequence[Row]) -> list[Row]:
+    begun = [row for row in rows if row["turn_id"] is not None]
+    if begun:
+        return [row for row in begun if row["turn_id"] == begun[0]["turn_id"]]
+    first = rows[0]
+    if first["origin"] != "customer":
+        return [first]
+    turn = []
+    for row in rows:
+        if row["origin"] != "customer":
+            break
+        turn.append(row)
+    return turn
+
+
+async def _touch_conversation(conn: Connection, message: Inbound, sent_at: datetime) -> None:
+    last = sent_at if message.sender == "customer" else None
+    await conn.execute(
+        "insert into conversations (thread_id, channel, account_id, customer_id, last_customer_at)"
+        " values (%s, %s, %s, %s, %s) on conflict (thread_id) do update"
+        " set last_customer_at = greatest(conversations.last_customer_at, excluded.last_customer_at)",
+        (message.thread_id, message.channel, message.account_id, message.customer_id, last),
+    )
+
+
+async def _thread_of(conn: Connection, event: DeskEvent) -> str | None:
+    if event.ticket_id is not None:
+        row = await _one(conn, "select thread_id from tickets where ticket_id = %s", (event.ticket_id,))
+    elif event.place.topic_id is not None:
+        row = await _one(
+            conn,
+            "select thread_id from desk_places where chat_id = %s and topic_id = %s",
+            (event.place.chat_id, event.place.topic_id),
+        )
+    else:
+        row = await _one(
+            conn,
+            "select thread_id from desk_messages where chat_id = %s and message_id = %s",
+            (event.place.chat_id, event.reply_to),
+        )
+    return str(row["thread_id"]) if row else None
+
+
+async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> Row | None:
+    return await (await conn.execute(statement.encode(), parameters)).fetchone()
+
+
+async def _use_draft(conn: Connection, ticket_id: str | None, inbox_id: int) -> bool:
+    """Put the ticket's draft into the row that sends it; a draft goes out once, while its ticket is open."""
+    ticket = await _one(
+        conn,
+        "update tickets set draft_sent_at = now() where ticket_id = %s and draft_sent_at is null"
+        " and closed_at is null returning draft",
+        (ticket_id,),
+    )
+    if ticket is None:
+        await conn.execute("update inbox set handled_at = now(), outcome = 'stale' where id = %s", (inbox_id,))
+        return False
+    await conn.execute(
+        "update inbox set payload = payload || jsonb_build_object('text', %s::text) where id = %s",
+        (ticket["draft"], inbox_id),
+    )
+    return True

@@ -1,0 +1,49 @@
+"""The durable queue: which jobs exist, what orders them, and how to add one inside a transaction.
+
+procrastinate on the same PostgreSQL, so that a row and its job commit together, and because its `lock` gives order per
+conversation. No `queueing_lock` on anything that may be retried: a retry beside a newer job would kill the lock.
+"""
+
+from __future__ import annotations
+
+from procrastinate import App, PsycopgConnector
+
+from api.database import Connection
+
+FAST = "fast"
+"""Pulls, welcomes, deliveries, housekeeping: short jobs that must never wait behind a model."""
+TURNS = "turns"
+"""Turns: may take as long as a model takes."""
+
+DESK_PRIORITY = 10
+"""A person's reply overtakes customers' turns."""
+WELCOME_PRIORITY = 100
+"""Codes that die after 20 seconds go first (WeCom doc 95122)."""
+
+
+class JobQueue:
+    """Adds jobs; `api.jobs` says what they do."""
+
+    def __init__(self) -> None:
+        self.app = App(connector=PsycopgConnector())
+
+    async def pull(self, conn: Connection, account_id: str, *, token: str = "") -> None:
+        """Fetch what customers wrote to an account."""
+        job = self.app.configure_task("pull", queue=FAST, lock=f"pull:{account_id}", connection=conn)
+        await job.defer_async(account_id=account_id, token=token)
+
+    async def turn(self, conn: Connection, thread_id: str, *, priority: int = 0) -> None:
+        """Handle everything unhandled of a conversation."""
+        job = self.app.configure_task("turn", queue=TURNS, lock=f"turn:{thread_id}", priority=priority, connection=conn)
+        await job.defer_async(thread_id=thread_id)
+
+    async def deliver(self, conn: Connection, thread_id: str, destination: str) -> None:
+        """Send what waits in a conversation's outbox."""
+        lock = f"{destination}:{thread_id}"
+        job = self.app.configure_task("deliver", queue=FAST, lock=lock, connection=conn)
+        await job.defer_async(thread_id=thread_id, destination=destination)
+
+    async def welcome(self, conn: Connection, inbox_id: int) -> None:
+        """Greet a customer who just entered, while the code lives."""
+        job = self.app.configure_task("welcome", queue=FAST, priority=WELCOME_PRIORITY, connection=conn)
+        await job.defer_async(inbox_id=inbox_id)

@@ -1,0 +1,208 @@
+"""What the queue's jobs do, each in a few lines over the inbox, the conversation and the outbox."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate.jobs import Job
+
+from api.customers import Customers
+from api.database import Pool, thread_lock
+from api.inbox import MAX_ATTEMPTS, Batch, Inbox
+from api.job_queue import FAST, TURNS, JobQueue
+from api.outbox import Destination, DurableOutbox, OutboxRow
+from graph.context import Texts
+from graph.conversation import Conversation, CustomerLine
+from tools.errors import ChannelError, DuplicateMessageError, ToolError
+from tools.messages import HumanReply, delivery_key
+from tools.ports import Channel, Desk
+
+logger = logging.getLogger(__name__)
+
+STALLED_AFTER = 10
+"""Seconds without a heartbeat after which a worker counts as dead."""
+
+MAX_WAIT = 60
+"""Seconds between two attempts at most."""
+
+
+class Backoff(BaseRetryStrategy):
+    """Wait 1, 2, 4 … 60 seconds, or as long as the vendor asked to; rows bound the attempts, not jobs."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        """Decide when to try again."""
+        asked = getattr(exception, "retry_after", None)
+        seconds = asked if asked is not None else min(2 ** min(job.attempts, 6), MAX_WAIT)
+        return RetryDecision(retry_in={"seconds": int(max(1, seconds))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """The jobs, bound to the objects they work with."""
+
+    pool: Pool
+    queue: JobQueue
+    inbox: Inbox
+    outbox: DurableOutbox
+    conversation: Conversation
+    channel: Channel
+    desk: Desk | None
+    customers: Customers
+    texts: Texts
+    embed_waiting: Callable[[], Awaitable[int]]
+
+    def register(self) -> None:
+        """Tell the queue which function does which job."""
+        app = self.queue.app
+        app.task(name="pull", queue=FAST, retry=Backoff())(self.pull)
+        app.task(name="turn", queue=TURNS, retry=Backoff())(self.turn)
+        app.task(name="deliver", queue=FAST, retry=Backoff())(self.deliver)
+        app.task(name="welcome", queue=FAST)(self.welcome)
+        periodic: list[tuple[str, str, Callable[..., Awaitable[None]]]] = [
+            ("reconcile", "* * * * *", self.reconcile),
+            ("embed", "*/2 * * * * *", self.embed),
+            ("sweep", "*/30 * * * * *", self.sweep),
+        ]
+        for name, cron, job in periodic:
+            app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))
+        app.periodic(cron="*/5 * * * * *")(
+            app.task(name="reap", queue=FAST, queueing_lock="reap", pass_context=True)(self.reap)
+        )
+
+    async def pull(self, account_id: str, token: str) -> None:
+        """Fetch every page of an account; the cursor moves with the rows."""
+        cursor = await self.inbox.cursor(account_id)
+        while True:
+            page = await self.channel.pull(account_id, cursor=cursor, token=token)
+            await self.inbox.store_page(account_id, page, now=datetime.now(UTC))
+            if not page.has_more:
+                return
+            if page.next_cursor == cursor:
+                logger.warning("Cursor does not move", extra={"action": "pull_stuck", "account_id": account_id})
+                return
+            cursor = page.next_cursor
+
+    async def turn(self, thread_id: str) -> None:
+        """Handle everything unhandled of a conversation, turn by turn."""
+        async with thread_lock(self.pool, thread_id):
+            while (batch := await self.inbox.next_batch(thread_id)) is not None:
+                await self._handle(batch)
+
+    async def _handle(self, batch: Batch) -> None:
+        if batch.attempts >= MAX_ATTEMPTS:
+            await self._give_up(batch)
+            return
+        if batch.origin == "customer":
+            await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch))
+        elif batch.origin == "desk":
+            await self._desk_turn(batch)
+        else:
+            text = batch.rows[0].text
+            await self.conversation.person_spoke(batch.thread_id, batch.turn_id, text, speaker="staff")
+        await self.inbox.mark_handled(batch, "handled")
+
+    async def _desk_turn(self, batch: Batch) -> None:
+        row, thread_id = batch.rows[0], batch.thread_id
+        action = row.payload["action"]
+        is_text = action in {"text", "draft"}
+        reply = HumanReply(
+            reply_id=batch.turn_id, agent=row.payload["agent"], action="text" if is_text else action, text=row.text
+        )
+        did_resume = await self.conversation.human_reply(thread_id, reply, ticket_id=row.payload["ticket_id"])
+        if not is_text:
+            note = "desk_closed" if did_resume else "desk_not_open"
+            await self.outbox.notify_desk(thread_id, batch.turn_id, "closed", self.texts.render(note))
+        elif not did_resume:
+            await self.conversation.person_spoke(thread_id, batch.turn_id, row.text, speaker="human")
+            text = self.texts.render("desk_not_waiting")
+            await self.outbox.notify_desk(thread_id, batch.turn_id, "not_waiting", text)
+
+    async def _give_up(self, batch: Batch) -> None:
+        """Hand a turn that keeps failing to a person, so that the conversation goes on."""
+        logger.error("Turn given up", extra={"action": "turn_failed", "turn_id": batch.turn_id})
+        if batch.origin == "customer" and batch.attempts == MAX_ATTEMPTS:
+            await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), has_failed=True)
+        text = self.texts.render("desk_failure", turn_id=batch.turn_id, text=batch.rows[0].text[:200])
+        await self.outbox.notify_desk(batch.thread_id, batch.turn_id, "failure", text)
+        await self.inbox.mark_handled(batch, "failed")
+
+    async def deliver(self, thread_id: str, destination: Destination) -> None:
+        """Send what waits, in order; a row that may succeed later holds the line."""
+        while (row := await self.outbox.next(thread_id, destination)) is not None:
+            try:
+                await self._send(row)
+            except ToolError as error:
+                await self.outbox.mark_error(row, str(error), is_final=not error.transient)
+                if error.transient:
+                    raise
+                await self._tell_desk(row, error)
+
+    async def _send(self, row: OutboxRow) -> None:
+        if row.destination == "desk":
+            assert self.desk is not None, "without a desk nothing is written to it"
+            post, place = await self.outbox.desk_post(row, await self.customers.name(row.thread_id))
+            await self.outbox.mark_sent(row, await self.desk.post(post, place))
+            return
+        try:
+            await self.channel.send(await self.outbox.outbound(row))
+        except DuplicateMessageError:
+            # The key is ours alone: the vendor has it because an earlier attempt arrived.
+            logger.info("Already accepted", extra={"action": "send_duplicate", "message_key": row.key})
+        await self.outbox.mark_sent(row)
+
+    async def _tell_desk(self, row: OutboxRow, error: ToolError) -> None:
+        logger.error(
+            "Not delivered", extra={"action": "send_failed", "message_key": row.key, "error": type(error).__name__}
+        )
+        if row.destination == "customer":
+            text = self.texts.render("desk_undelivered", error=str(error), text=row.payload["text"][:200])
+            await self.outbox.notify_desk(row.thread_id, row.key, "undelivered", text)
+
+    async def welcome(self, inbox_id: int) -> None:
+        """Greet a customer who just entered; the code lives 20 seconds, so there is no second try."""
+        row = await self.inbox.message(inbox_id)
+        assert row is not None, "stored in the transaction that added this job"
+        text = self.texts.render("greeting", customer_name="")
+        try:
+            await self.channel.welcome(row["payload"]["welcome_code"], text, delivery_key(row["message_id"], "welcome"))
+        except ChannelError as error:
+            extra: dict[str, Any] = {"action": "welcome_failed", "inbox_id": inbox_id, "code": error.code}
+            logger.warning("Welcome not sent", extra=extra)
+
+    async def reconcile(self, timestamp: int = 0) -> None:
+        """Pull every account once more: callbacks get lost (WeCom doc 90930)."""
+        del timestamp
+        try:
+            account_ids = list(await self.channel.account_ids())
+        except ChannelError as error:
+            logger.warning("Accounts not listed", extra={"action": "accounts_failed", "code": error.code})
+            account_ids = []
+        async with self.pool.connection() as conn:
+            known = await (await conn.execute("select account_id from accounts")).fetchall()
+            for account_id in dict.fromkeys([*account_ids, *(row["account_id"] for row in known)]):
+                await self.queue.pull(conn, account_id)
+
+    async def embed(self, timestamp: int = 0) -> None:
+        """Give rows that a person inserted by SQL their embedding."""
+        del timestamp
+        await self.embed_waiting()
+
+    async def sweep(self, timestamp: int = 0) -> None:
+        """Add jobs for rows whose job was lost."""
+        del timestamp
+        await self.inbox.requeue_stranded()
+
+    async def reap(self, context: JobContext, timestamp: int = 0) -> None:
+        """Take over the jobs of dead workers."""
+        del timestamp
+        for job in await context.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
+            await context.app.job_manager.retry_job(job)
+
+
+def _lines(batch: Batch) -> list[CustomerLine]:
+    return [CustomerLine(message_id=row.message_id, kind=row.kind, text=row.text) for row in batch.rows]

@@ -1,0 +1,190 @@
+"""The composition root: opens pools, makes ports, compiles the graph, starts workers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from redis.asyncio import Redis
+
+from api.customers import Customers
+from api.database import Pool, open_pool
+from api.desk_intake import DeskIntake
+from api.inbox import Inbox
+from api.job_queue import JobQueue
+from api.jobs import Jobs
+from api.outbox import DurableOutbox
+from api.settings import Settings
+from graph.builder import build
+from graph.context import Context, Ports
+from graph.conversation import Conversation
+from graph.texts import PromptTexts
+from kb.confidence import make_grader
+from kb.embeddings import Embedder, make_embedder
+from kb.ingest import embed_waiting
+from kb.ports import Grader, Retriever
+from kb.retriever import PgRetriever
+from kb.vector_index import check_model, open_vector_index
+from tools.chat_model import make_chat_model
+from tools.memory import MemoryChannel
+from tools.ports import Channel
+from tools.telegram import TelegramDesk
+from tools.wecom.callback import CallbackCrypto
+from tools.wecom.channel import WecomChannel
+from tools.wecom.client import WecomClient
+
+logger = logging.getLogger(__name__)
+
+POOL_SIZE = 30
+"""Connections a process may use: a running turn holds one for its lock and borrows one for its checkpoints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Everything needed to search."""
+
+    embedder: Embedder
+    retriever: Retriever
+    grader: Grader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the routes and the workers of one process share."""
+
+    settings: Settings
+    pool: Pool
+    redis: Redis | None
+    crypto: CallbackCrypto | None
+    """None: WeCom is not configured, its callbacks are refused."""
+    inbox: Inbox
+    knowledge: Knowledge
+    jobs: Jobs
+    desk: TelegramDesk | None
+    desk_intake: DeskIntake | None
+
+
+@contextlib.asynccontextmanager
+async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> AsyncIterator[Knowledge]:
+    """Open the search over the knowledge base.
+
+    Raises:
+        EmbeddingMismatchError: the stored vectors were made by another model.
+    """
+    embedder = make_embedder(settings.kb)
+    await check_model(pool, embedder.model_id)
+    async with open_vector_index(pool, conninfo, embedder) as index:
+        grader = make_grader(settings.kb, embedder.model_id)
+        yield Knowledge(embedder=embedder, retriever=PgRetriever(index, embedder), grader=grader)
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings, conninfo: str) -> AsyncIterator[Services]:
+    """Open everything one process needs; the database must be migrated."""
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE))
+        knowledge = await stack.enter_async_context(open_knowledge(settings, pool, conninfo))
+        redis = await _open_redis(settings, stack)
+        channel = await _open_channel(settings, redis, stack)
+        desk = await _open_desk(settings, stack)
+        queue = JobQueue()
+        await stack.enter_async_context(queue.app.open_async(pool))
+        texts = PromptTexts()
+        inbox = Inbox(pool, queue)
+        outbox = DurableOutbox(pool, queue, split=channel.split, has_desk=desk is not None)
+        builder = build(
+            Ports(
+                retriever=knowledge.retriever,
+                grader=knowledge.grader,
+                outbox=outbox,
+                texts=texts,
+                model=make_chat_model(settings.model),
+            )
+        )
+        context = Context(
+            top_k=settings.kb.kb_top_k,
+            has_desk=desk is not None,
+            model_timeout_seconds=settings.model.llm_timeout_seconds,
+        )
+        conversation = Conversation(builder.compile(checkpointer=make_saver(pool)), outbox, context)
+
+        async def embed() -> int:
+            return await embed_waiting(pool, knowledge.embedder)
+
+        jobs = Jobs(
+            pool=pool,
+            queue=queue,
+            inbox=inbox,
+            outbox=outbox,
+            conversation=conversation,
+            channel=channel,
+            desk=desk,
+            customers=Customers(pool, channel),
+            texts=texts,
+            embed_waiting=embed,
+        )
+        jobs.register()
+        intake = DeskIntake(inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None
+        yield Services(
+            settings=settings,
+            pool=pool,
+            redis=redis,
+            crypto=_make_crypto(settings),
+            inbox=inbox,
+            knowledge=knowledge,
+            jobs=jobs,
+            desk=desk,
+            desk_intake=intake,
+        )
+
+
+def make_saver(pool: Pool) -> AsyncPostgresSaver:
+    """Build the checkpointer over our pool; its tables are made by the migration."""
+    saver = AsyncPostgresSaver(pool, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+    # Its one lock per instance would run all conversations through one connection at a time; the pool needs none.
+    saver.lock = contextlib.nullcontext()  # type: ignore[assignment]
+    return saver
+
+
+async def _open_redis(settings: Settings, stack: contextlib.AsyncExitStack) -> Redis | None:
+    url = settings.redis.redis_url
+    if url is None:
+        return None
+    redis = Redis.from_url(url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2)
+    stack.push_async_callback(redis.aclose)
+    return redis
+
+
+async def _open_channel(settings: Settings, redis: Redis | None, stack: contextlib.AsyncExitStack) -> Channel:
+    wecom = settings.wecom
+    if not wecom.is_configured:
+        logger.warning("WeCom is not configured: no customer reaches this service", extra={"action": "wecom_off"})
+        return MemoryChannel()
+    client = WecomClient(
+        api_base=wecom.wecom_api_base, corp_id=wecom.wecom_corp_id, secret=wecom.kf_secret, redis=redis
+    )
+    await stack.enter_async_context(client)
+    return WecomChannel(client)
+
+
+async def _open_desk(settings: Settings, stack: contextlib.AsyncExitStack) -> TelegramDesk | None:
+    telegram = settings.telegram
+    if telegram.chat_id is None or telegram.telegram_bot_token is None:
+        logger.warning("No desk is configured: open questions are only recorded", extra={"action": "desk_off"})
+        return None
+    desk = TelegramDesk(
+        token=telegram.telegram_bot_token, chat_id=telegram.chat_id, api_base=telegram.telegram_api_base
+    )
+    stack.push_async_callback(desk.close)
+    return desk
+
+
+def _make_crypto(settings: Settings) -> CallbackCrypto | None:
+    wecom = settings.wecom
+    if wecom.wecom_token is None or wecom.wecom_encoding_aes_key is None:
+        return None
+    return CallbackCrypto(wecom.wecom_token, wecom.wecom_encoding_aes_key, wecom.wecom_corp_id)

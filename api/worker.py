@@ -1,0 +1,80 @@
+"""Runs the queue's jobs in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from api.job_queue import FAST, TURNS
+from api.jobs import STALLED_AFTER
+from api.lifespan import Services
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 2
+
+GRACE_SECONDS = 15
+"""How long running jobs may take to finish on a stop."""
+
+POLL_SECONDS = 0.1
+"""The next job of a busy lock starts only at a poll, so this is the pause between two turns of a conversation."""
+
+
+async def run_worker(services: Services, *, concurrency: int) -> None:
+    """Work until cancelled; running jobs are finished first.
+
+    Two workers, so that short jobs (pulls, welcomes, deliveries) never wait behind turns that wait for a model.
+    """
+    app = services.jobs.queue.app
+
+    async def work(queue: str, slots: int) -> None:
+        await app.run_worker_async(
+            queues=[queue],
+            name=queue,
+            concurrency=slots,
+            fetch_job_polling_interval=POLL_SECONDS,
+            update_heartbeat_interval=2,
+            stalled_worker_timeout=STALLED_AFTER,
+            shutdown_graceful_timeout=GRACE_SECONDS,
+            delete_jobs="successful",
+            install_signal_handlers=False,
+        )
+
+    async def reconcile_once() -> None:
+        await services.jobs.reconcile()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_keep(lambda: work(FAST, concurrency)))
+        group.create_task(_keep(lambda: work(TURNS, concurrency)))
+        group.create_task(_keep(reconcile_once))
+        intake = services.desk_intake
+        if intake is not None and services.settings.telegram.telegram_mode == "polling":
+            group.create_task(_keep(lambda: intake.poll(services.pool)))
+
+
+async def _keep(run: Callable[[], Awaitable[None]]) -> None:
+    """Start again what ended with an error: a database that restarts must not end the worker."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            logger.exception("Worker part failed, starting it again", extra={"action": "worker_restart"})
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def worker_beside(services: Services, *, concurrency: int) -> AsyncIterator[None]:
+    """Run a worker while the block runs; nothing when `concurrency` is 0."""
+    if concurrency == 0:
+        yield
+        return
+    task = asyncio.create_task(run_worker(services, concurrency=concurrency))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

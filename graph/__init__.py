@@ -1,0 +1,1 @@
+"""What the bot decides: the state graph every inbound message runs through."""

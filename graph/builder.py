@@ -1,0 +1,44 @@
+"""The wiring: the only place with nodes and edges."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from langgraph.graph import START, StateGraph
+
+from graph import edges
+from graph.context import Context, Ports
+from graph.nodes.answer import answer
+from graph.nodes.escalate import escalate
+from graph.nodes.grade_confidence import grade_confidence
+from graph.nodes.human_resume import human_resume
+from graph.nodes.intake import intake
+from graph.nodes.relay import relay
+from graph.nodes.retrieve import retrieve
+from graph.nodes.small_talk import small_talk
+from graph.state import InputState, State
+
+Builder = StateGraph[State, Context, InputState, State]
+
+
+def build(ports: Ports) -> Builder:
+    """Bind the ports and wire the conversation graph; the caller compiles it with its checkpointer."""
+    builder: Builder = StateGraph(State, context_schema=Context, input_schema=InputState)
+    outbox, texts = ports.outbox, ports.texts
+    builder.add_node("intake", partial(intake, texts=texts))
+    builder.add_node("relay", partial(relay, outbox=outbox))
+    builder.add_node("small_talk", partial(small_talk, outbox=outbox, texts=texts))
+    builder.add_node("retrieve", partial(retrieve, retriever=ports.retriever))
+    builder.add_node("grade_confidence", partial(grade_confidence, grader=ports.grader))
+    builder.add_node("answer", partial(answer, outbox=outbox, texts=texts, model=ports.model))
+    builder.add_node("escalate", partial(escalate, outbox=outbox, texts=texts))
+    builder.add_node("human_resume", partial(human_resume, outbox=outbox, texts=texts))
+
+    builder.add_edge(START, "intake")
+    builder.add_conditional_edges("intake", edges.route_after_intake)
+    builder.add_edge("retrieve", "grade_confidence")
+    builder.add_conditional_edges("grade_confidence", edges.route_after_grade_confidence)
+    builder.add_conditional_edges("answer", edges.route_after_answer)
+    builder.add_conditional_edges("escalate", edges.route_after_escalate)
+    builder.add_conditional_edges("human_resume", edges.route_after_human_resume)
+    return builder

@@ -1,0 +1,63 @@
+"""What a run is given: data it may be edited by (Context) and the objects it works with (Ports)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.runtime import Runtime
+
+from kb.ports import Grader, Retriever
+from tools.ports import Outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Settings of one run; JSON, so that Studio can show and edit them. Not checkpointed: pass it on every run."""
+
+    top_k: int = 5
+    """Hits kept for each query."""
+    history_lines: int = 8
+    """Last lines shown to the model and to the desk."""
+    has_desk: bool = True
+    """Whether a person can be reached; without one the bot says so honestly and does not wait."""
+    model_timeout_seconds: float = 20
+    """How long an answer may take before the entry's own text is used."""
+
+
+class Texts(Protocol):
+    """The texts the bot speaks with."""
+
+    def render(self, name: str, /, **values: str) -> str:
+        """Fill the named prompt."""
+        ...
+
+    def small_talk_reply(self, text: str) -> str | None:
+        """Return the friendly fixed reply to small talk, None for anything else."""
+        ...
+
+    def wants_human(self, text: str) -> bool:
+        """Tell whether the customer asks for a person."""
+        ...
+
+    def strip_pleasantries(self, text: str) -> str:
+        """Drop greetings around a question."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The objects a graph is built with."""
+
+    retriever: Retriever
+    grader: Grader
+    outbox: Outbox
+    texts: Texts
+    model: BaseChatModel | None = None
+    """None: answers are taken verbatim from the knowledge base."""
+
+
+def context_of(runtime: Runtime[Context]) -> Context:
+    """Return the run's context, or the defaults where none was given (Studio may send none)."""
+    return runtime.context or Context()

@@ -1,0 +1,134 @@
+"""One conversation: is this a new run, an update of a waiting one, or the answer it waits for?
+
+The only caller of `ainvoke` and `aget_state`. Every call is safe to repeat after a crash: the queue delivers at least
+once, the turn id and the message ids make the second time harmless. Callers hold the conversation's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, StateSnapshot
+
+from graph.context import Context
+from graph.state import InputState, State, Turn, TurnLine
+from tools.messages import HumanReply
+from tools.ports import Outbox
+
+Graph = CompiledStateGraph[State, Context, InputState, State]
+
+WAITING_NODE = "human_resume"
+
+STRICT_RESUME = "__pregel_strict_resume"
+"""LangGraph's switch that refuses to resume an interrupt that is not pending; without it a wrong id is ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerLine:
+    """One message of a customer."""
+
+    message_id: str
+    kind: str
+    text: str
+
+
+class Conversation:
+    """Runs turns on checkpointed threads."""
+
+    def __init__(self, graph: Graph, outbox: Outbox, context: Context) -> None:
+        self._graph = graph
+        self._outbox = outbox
+        self._context = context
+
+    async def customer_turn(
+        self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine], *, has_failed: bool = False
+    ) -> None:
+        """Handle everything a customer wrote since the last turn.
+
+        While a person has the conversation the lines join the history and go to the desk; the wait stays as it is.
+        `has_failed` hands a turn over that could not be run before.
+        """
+        messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
+        snapshot = await self._graph.aget_state(self._config(thread_id))
+        if _is_waiting(snapshot):
+            if snapshot.values["handoff"]["ticket_id"] != turn_id:
+                await self._run(Command(update={"messages": messages}), thread_id)
+                await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line.text for line in lines))
+            return
+        turn: Turn = {
+            "id": turn_id,
+            "thread_id": thread_id,
+            "speaker": "customer",
+            "lines": [TurnLine(kind=line.kind, text=line.text) for line in lines],
+        }
+        if has_failed:
+            turn["intent"] = "failure"
+        await self._turn(turn, messages, snapshot)
+
+    async def person_spoke(
+        self, thread_id: str, turn_id: str, text: str, *, speaker: Literal["human", "staff"]
+    ) -> None:
+        """Take down what a person said that answers no wait: a late desk reply, or staff in the channel's client."""
+        snapshot = await self._graph.aget_state(self._config(thread_id))
+        turn: Turn = {
+            "id": turn_id,
+            "thread_id": thread_id,
+            "speaker": speaker,
+            "lines": [TurnLine(kind="text", text=text)],
+        }
+        if _is_waiting(snapshot):
+            note = AIMessage(id=f"{turn_id}:human", name="human", content=text)
+            await self._run(Command(update={"messages": [note]}), thread_id)
+            return
+        await self._turn(turn, [], snapshot)
+
+    async def human_reply(self, thread_id: str, reply: HumanReply, *, ticket_id: str | None = None) -> bool:
+        """Resume the wait with a person's reply; False when nothing waits for it.
+
+        `ticket_id` names the ticket the person answered; a wait of another ticket is left alone.
+        """
+        snapshot = await self._graph.aget_state(self._config(thread_id))
+        if any(message.id == f"{reply.reply_id}:human" for message in snapshot.values.get("messages", [])):
+            return True
+        if not _is_waiting(snapshot) or ticket_id not in {None, snapshot.values["handoff"]["ticket_id"]}:
+            return False
+        if not snapshot.interrupts:
+            # A crash between an update and the node's new stop leaves the wait without its interrupt.
+            await self._run(None, thread_id)
+            snapshot = await self._graph.aget_state(self._config(thread_id))
+        answer = {snapshot.interrupts[0].id: asdict(reply)}
+        await self._run(Command(resume=answer), thread_id)
+        return True
+
+    async def is_waiting(self, thread_id: str) -> bool:
+        """Tell whether a person has this conversation."""
+        return _is_waiting(await self._graph.aget_state(self._config(thread_id)))
+
+    async def _turn(self, turn: Turn, messages: Sequence[AnyMessage], snapshot: StateSnapshot) -> None:
+        is_same = snapshot.values.get("turn", {}).get("id") == turn["id"]
+        if is_same and not snapshot.next:
+            return
+        if is_same and turn.get("intent") != "failure":
+            await self._run(None, turn["thread_id"])
+            return
+        await self._run({"messages": list(messages), "turn": turn}, turn["thread_id"])
+
+    async def _run(self, run_input: InputState | Command[object] | None, thread_id: str) -> None:
+        await self._graph.ainvoke(
+            run_input,
+            self._config(thread_id),
+            context=self._context,
+            durability="sync",
+        )
+
+    def _config(self, thread_id: str) -> RunnableConfig:
+        return {"configurable": {"thread_id": thread_id, STRICT_RESUME: True}}
+
+
+def _is_waiting(snapshot: StateSnapshot) -> bool:
+    return WAITING_NODE in snapshot.next

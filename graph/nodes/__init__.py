@@ -1,0 +1,1 @@
+"""One node a file; file, function and node share one name."""

@@ -1,0 +1,23 @@
+"""Look up what the knowledge base has on each question."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+from langgraph.runtime import Runtime
+
+from graph.context import Context, context_of
+from graph.state import Question, State
+from kb.ports import Retriever
+
+
+async def retrieve(state: State, runtime: Runtime[Context], *, retriever: Retriever) -> State:
+    """Search for every reading of every question."""
+    top_k = context_of(runtime).top_k
+
+    async def search(question: Question) -> Question:
+        results = [await retriever.search(query, limit=top_k) for query in question["queries"]]
+        return {**question, "found": [[asdict(hit) for hit in hits] for hits in results]}
+
+    return {"questions": list(await asyncio.gather(*map(search, state["questions"])))}

@@ -1,0 +1,39 @@
+"""Ports over the sample knowledge, all in memory: Studio and `kefu chat` without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+from graph.context import Ports
+from graph.texts import PromptTexts
+from kb.chunks import Chunk
+from kb.confidence import make_grader
+from kb.embeddings import make_embedder
+from kb.memory import MemoryRetriever
+from kb.settings import KbSettings
+from kb.splitter import split_markdown
+from tools.chat_model import make_chat_model
+from tools.memory import MemoryOutbox
+from tools.settings import ModelSettings
+
+SAMPLE = "sample.md"
+
+
+def sample_chunks() -> Sequence[Chunk]:
+    """Read the sample articles that ship with kefu."""
+    text = (resources.files("kb") / "documents" / SAMPLE).read_text(encoding="utf-8")
+    return split_markdown(text, source=SAMPLE)
+
+
+def sample_ports(outbox: MemoryOutbox | None = None) -> Ports:
+    """Build the ports; the sample is read and embedded at the first question."""
+    settings = KbSettings()
+    embedder = make_embedder(settings)
+    return Ports(
+        retriever=MemoryRetriever(sample_chunks, embedder),
+        grader=make_grader(settings, embedder.model_id),
+        outbox=outbox or MemoryOutbox(),
+        texts=PromptTexts(),
+        model=make_chat_model(ModelSettings()),
+    )

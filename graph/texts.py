@@ -1,0 +1,33 @@
+"""The bot's texts, from the prompt files."""
+
+from __future__ import annotations
+
+from prompts.loader import load
+from prompts.small_talk import SmallTalk
+
+
+class PromptTexts:
+    """`graph.context.Texts` over the files in `prompts/`."""
+
+    def __init__(self) -> None:
+        self._small_talk = SmallTalk()
+
+    def render(self, name: str, /, **values: str) -> str:
+        """Fill the named prompt.
+
+        Raises:
+            PromptError: the prompt is unknown, or a value is missing or unexpected.
+        """
+        return load(name).render(**values)
+
+    def small_talk_reply(self, text: str) -> str | None:
+        """Return the friendly fixed reply to small talk, None for anything else."""
+        return self._small_talk.reply_to(text)
+
+    def wants_human(self, text: str) -> bool:
+        """Tell whether the customer asks for a person."""
+        return self._small_talk.wants_human(text)
+
+    def strip_pleasantries(self, text: str) -> str:
+        """Drop greetings around a question."""
+        return self._small_talk.strip_pleasantries(text)

@@ -1,0 +1,1 @@
+"""Knowledge: articles, chunks, and the search over them."""

@@ -1,0 +1,54 @@
+"""Articles, chunks and hits: the values of knowledge, standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One indexed piece: a question with its answer, or a passage under its headings."""
+
+    content: str
+    """What a person reads: question and answer, or headings and passage."""
+    question: str
+    """The question this piece is found by; empty for a passage."""
+    answer: str
+    """What a customer may be told as is."""
+    entry_id: str
+    """Shared by the pieces of one entry: its question and its similar questions."""
+    source: str
+    """The file it came from, relative to the imported folder; empty when typed in by hand."""
+    category: str = ""
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk found for a query."""
+
+    chunk_id: str
+    entry_id: str
+    content: str
+    question: str
+    answer: str
+    score: float
+    """Cosine similarity, 0..1, higher is better."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """How sure the bot may be that the best hit answers the query."""
+
+    confidence: float
+    """P(the best hit answers this query), 0..1."""
+    threshold: float
+    """The smallest confidence that is answered."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the bot may answer."""
+        return self.confidence >= self.threshold

@@ -1,0 +1,60 @@
+"""The in-memory `Retriever`: for tests, for Studio, and for trying a base without storing it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.chunks import Chunk, Hit
+from kb.embeddings import Embedder, embed_chunks
+from kb.ranking import MAX_QUERY, best_per_entry
+from kb.rows import row_metadata
+from kb.vectors import clean_text
+
+
+class MemoryRetriever:
+    """Searches chunks held in memory; they are read and embedded at the first search."""
+
+    def __init__(self, chunks: Sequence[Chunk] | Callable[[], Sequence[Chunk]], embedder: Embedder) -> None:
+        self._source = chunks
+        self._embedder = embedder
+        self._loaded: tuple[Sequence[Chunk], NDArray[np.float32]] | None = None
+        self._loading = asyncio.Lock()
+
+    async def search(self, query: str, *, limit: int) -> list[Hit]:
+        """Return the best hits, best first, at most one per entry.
+
+        Raises:
+            IndexUnavailableError: the embedding service does not answer.
+        """
+        asked = clean_text(query)[:MAX_QUERY]
+        chunks, matrix = await self._load()
+        if not asked or not chunks:
+            return []
+        [vector] = await self._embedder.embed_questions([asked])
+        scores = (matrix @ vector).tolist()
+        pieces = [_hit(index, chunk, scores[index]) for index, chunk in enumerate(chunks)]
+        return best_per_entry(asked, pieces, limit=limit)
+
+    async def _load(self) -> tuple[Sequence[Chunk], NDArray[np.float32]]:
+        async with self._loading:
+            if self._loaded is None:
+                chunks = await asyncio.to_thread(self._source) if callable(self._source) else self._source
+                vectors = await embed_chunks(self._embedder, chunks)
+                self._loaded = chunks, np.stack(vectors) if vectors else np.zeros((0, 1), dtype=np.float32)
+            return self._loaded
+
+
+def _hit(index: int, chunk: Chunk, score: float) -> Hit:
+    return Hit(
+        chunk_id=f"chunk-{index:06d}",
+        entry_id=chunk.entry_id,
+        content=chunk.content,
+        question=chunk.question,
+        answer=chunk.answer,
+        score=min(max(score, 0.0), 1.0),
+        metadata=row_metadata(chunk),
+    )

@@ -1,0 +1,28 @@
+"""What the graph needs from knowledge, as protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kb.chunks import Grade, Hit
+
+
+class Retriever(Protocol):
+    """Search over the knowledge base."""
+
+    async def search(self, query: str, *, limit: int) -> list[Hit]:
+        """Return the best hits, best first, at most one per entry.
+
+        Raises:
+            IndexUnavailableError: the store or the embedding service does not answer.
+        """
+        ...
+
+
+class Grader(Protocol):
+    """The confidence that the best hit answers the query."""
+
+    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
+        """Grade a search result; no hits give confidence 0."""
+        ...

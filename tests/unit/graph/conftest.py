@@ -1,0 +1,151 @@
+"""A conversation over in-memory ports, with a scripted knowledge base and a scripted model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langgraph.checkpoint.memory import InMemorySaver
+
+from graph.builder import build
+from graph.context import Context, Ports
+from graph.conversation import Conversation, CustomerLine
+from graph.texts import PromptTexts
+from kb.chunks import Grade, Hit
+from kb.errors import IndexUnavailableError
+from tools.memory import MemoryOutbox
+
+THRESHOLD = 0.8
+
+
+class ScriptedKnowledge:
+    """Answers from a table: query → (answer, confidence); records what was searched."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, tuple[str, float]] = {}
+        self.searched: list[str] = []
+        self.is_down = False
+
+    def knows(self, query: str, answer: str, confidence: float = 0.95) -> None:
+        self.entries[query] = (answer, confidence)
+
+    async def search(self, query: str, *, limit: int) -> list[Hit]:
+        self.searched.append(query)
+        if self.is_down:
+            raise IndexUnavailableError("down")
+        if query not in self.entries:
+            return []
+        answer, confidence = self.entries[query]
+        return [
+            Hit(
+                chunk_id=f"c-{answer}",
+                entry_id=f"e-{answer}",
+                content=f"{query}\n{answer}",
+                question=query,
+                answer=answer,
+                score=confidence,
+            )
+        ][:limit]
+
+    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
+        return Grade(confidence=hits[0].score if hits else 0.0, threshold=THRESHOLD)
+
+
+class ScriptedModel(BaseChatModel):
+    """Replies from a queue of texts and errors; records what it was asked."""
+
+    replies: list[Any] = []
+    asked: list[list[BaseMessage]] = []
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self.asked.append(messages)
+        reply = self.replies.pop(0)
+        if isinstance(reply, BaseException):
+            raise reply
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(reply))])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._generate(messages, stop)
+
+
+class Bench:
+    """One conversation with everything to look at."""
+
+    thread_id = "wecom:wk1:wm1"
+
+    def __init__(self, knowledge: ScriptedKnowledge, model: ScriptedModel | None, context: Context) -> None:
+        self.knowledge = knowledge
+        self.outbox = MemoryOutbox()
+        self.saver = InMemorySaver()
+        ports = Ports(retriever=knowledge, grader=knowledge, outbox=self.outbox, texts=PromptTexts(), model=model)
+        self.graph = build(ports).compile(checkpointer=self.saver)
+        self.conversation = Conversation(self.graph, self.outbox, context)
+        self.turns = 0
+
+    async def customer(self, *texts: str, kind: str = "text", turn_id: str | None = None) -> list[str]:
+        """Write as the customer in one turn; return what the bot says in reply."""
+        self.turns += 1
+        turn_id = turn_id or f"turn{self.turns}"
+        lines = [
+            CustomerLine(message_id=f"{turn_id}-m{number}", kind=kind, text=text) for number, text in enumerate(texts)
+        ]
+        before = len(self.outbox.said)
+        await self.conversation.customer_turn(self.thread_id, turn_id, lines)
+        return self.outbox.texts[before:]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"configurable": {"thread_id": self.thread_id}}
+
+    async def state(self) -> Any:
+        return (await self.graph.aget_state(self.config)).values
+
+    async def next(self) -> tuple[str, ...]:
+        return (await self.graph.aget_state(self.config)).next
+
+
+@pytest.fixture
+def knowledge() -> ScriptedKnowledge:
+    return ScriptedKnowledge()
+
+
+@pytest.fixture
+def model() -> ScriptedModel:
+    return ScriptedModel(replies=[], asked=[])
+
+
+@pytest.fixture
+def bench(knowledge: ScriptedKnowledge) -> Bench:
+    """A bot without a model."""
+    return Bench(knowledge, None, Context())
+
+
+@pytest.fixture
+def make_bench(knowledge: ScriptedKnowledge) -> Callable[..., Bench]:
+    """Build a bot with a model or another context."""
+
+    def make(model: ScriptedModel | None = None, **context: Any) -> Bench:
+        return Bench(knowledge, model, Context(**context))
+
+    return make

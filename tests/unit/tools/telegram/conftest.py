@@ -1,0 +1,96 @@
+"""A desk on a simulated Telegram, and the things posted to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from tools.messages import DeskPost, Handoff, Line
+from tools.simulators.telegram import TelegramSimulator
+from tools.telegram import TelegramDesk
+
+
+@pytest.fixture
+async def forum() -> AsyncIterator[TelegramSimulator]:
+    async with TelegramSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def plain_chat() -> AsyncIterator[TelegramSimulator]:
+    async with TelegramSimulator(forum=False) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def open_desk() -> AsyncIterator[Callable[..., TelegramDesk]]:
+    """Make desks that are closed when the test ends."""
+    desks: list[TelegramDesk] = []
+
+    def make(simulator: TelegramSimulator, *, token: str | None = None, timeout: float = 5) -> TelegramDesk:
+        secret = SecretStr(token or simulator.token)
+        desk = TelegramDesk(token=secret, chat_id=simulator.chat_id, api_base=simulator.api_base, timeout=timeout)
+        desks.append(desk)
+        return desk
+
+    yield make
+    for desk in desks:
+        await desk.close()
+
+
+@pytest.fixture
+def desk(forum: TelegramSimulator, open_desk: Callable[..., TelegramDesk]) -> TelegramDesk:
+    """The desk in a forum."""
+    return open_desk(forum)
+
+
+@pytest.fixture
+def plain_desk(plain_chat: TelegramSimulator, open_desk: Callable[..., TelegramDesk]) -> TelegramDesk:
+    """The desk in a chat without topics."""
+    return open_desk(plain_chat)
+
+
+@pytest.fixture
+def handoff() -> Handoff:
+    return Handoff(
+        ticket_id="t-1",
+        thread_id="kf:wk1:wmABCDEF123456",
+        customer_name="张三",
+        question="可以开专票吗?",
+        reason="low_confidence",
+        confidence=0.37,
+        history=(Line(speaker="customer", text="你好"), Line(speaker="bot", text="您好,请问有什么可以帮您?")),
+        draft="可以的,请提供税号。",
+    )
+
+
+@pytest.fixture
+def card(handoff: Handoff) -> Callable[..., DeskPost]:
+    """Make a card; keyword arguments change its ticket."""
+
+    def make(**changes: object) -> DeskPost:
+        ticket = replace(handoff, **changes)  # type: ignore[arg-type]
+        return DeskPost(
+            kind="card", thread_id=ticket.thread_id, customer_name=ticket.customer_name, text="", handoff=ticket
+        )
+
+    return make
+
+
+@pytest.fixture
+def customer_line() -> DeskPost:
+    return DeskPost(kind="customer", thread_id="kf:wk1:wmABCDEF123456", customer_name="张三", text="还在吗 <b>&")
+
+
+@pytest.fixture
+def notice() -> DeskPost:
+    return DeskPost(kind="notice", thread_id="kf:wk1:wmABCDEF123456", customer_name="张三", text="客户已离开")
+
+
+@pytest.fixture
+def posts(card: Callable[..., DeskPost], customer_line: DeskPost, notice: DeskPost) -> dict[str, DeskPost]:
+    """One post of each kind, about the same conversation."""
+    return {"card": card(), "customer": customer_line, "notice": notice}

@@ -1,0 +1,162 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tools.messages import DeskPost, Line
+from tools.simulators.telegram_markup import visible_text
+from tools.telegram_cards import DRAFT_TRUNCATED, MESSAGE_LIMIT, escape_within, plain_within, render, topic_name
+
+MakeCard = Callable[..., DeskPost]
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def test_a_card_says_who_what_why_and_shows_history_and_draft(card: MakeCard) -> None:
+    seen = visible_text(render(card(), in_topic=True).html)
+    assert seen.splitlines() == [
+        "🙋 张三",
+        "❓ 可以开专票吗?",
+        "📌 知识库里没有足够把握的答案(把握 37%)",
+        "🕘 最近对话",
+        "客户:你好",
+        "机器人:您好,请问有什么可以帮您?",
+        "💡 建议回复",
+        "可以的,请提供税号。",
+        "直接在本话题里回复即可发给客户,/done 交还机器人",
+    ]
+
+
+def test_without_topics_the_card_asks_for_a_reply(card: MakeCard) -> None:
+    seen = visible_text(render(card(), in_topic=False).html)
+    assert seen.endswith("请“回复”本条消息,内容会发给客户;回复 /done 交还机器人")
+
+
+@pytest.mark.parametrize(
+    ("reason", "confidence", "words"),
+    [
+        ("low_confidence", 0.37, "📌 知识库里没有足够把握的答案(把握 37%)"),
+        ("low_confidence", 0.0, "📌 知识库里没有足够把握的答案(把握 0%)"),
+        ("low_confidence", None, "📌 知识库里没有足够把握的答案"),
+        ("asked_for_human", 0.9, "📌 客户要求人工"),
+        ("model_refused", None, "📌 模型拒绝回答"),
+        ("failure", None, "📌 机器人处理出错"),
+        ("a new <reason>", None, "📌 a new <reason>"),
+    ],
+)
+def test_the_reason_is_given_in_words(card: MakeCard, reason: str, confidence: float | None, words: str) -> None:
+    seen = visible_text(render(card(reason=reason, confidence=confidence), in_topic=True).html)
+    assert words in seen.splitlines()
+
+
+def test_buttons_carry_the_ticket(card: MakeCard) -> None:
+    ticket_id = "x" * 40
+    buttons = render(card(ticket_id=ticket_id), in_topic=True).buttons
+    assert [(button.label, button.data) for button in buttons] == [
+        ("发送草稿", f"draft:{ticket_id}"),
+        ("交还机器人", f"done:{ticket_id}"),
+    ]
+    assert all(len(button.data.encode()) <= 64 for button in buttons)
+
+
+def test_without_a_draft_there_is_nothing_to_send(card: MakeCard) -> None:
+    rendered = render(card(draft="", history=()), in_topic=True)
+    assert [button.label for button in rendered.buttons] == ["交还机器人"]
+    assert "💡" not in rendered.html
+    assert "🕘" not in rendered.html
+
+
+def test_what_customers_and_articles_wrote_never_becomes_markup(card: MakeCard) -> None:
+    nasty = "<b>&</b><a href='tg://user?id=1'>x</a>&lt;"
+    post = card(
+        customer_name=nasty, question=nasty, reason=nasty, draft=nasty, history=(Line(speaker="customer", text=nasty),)
+    )
+    seen = visible_text(render(post, in_topic=True).html)
+    assert seen.count(nasty) == 5
+
+
+def test_the_longest_card_fits_even_when_every_character_must_be_escaped(card: MakeCard) -> None:
+    for text in ("&" * 5000, "好" * 5000, "😀" * 5000, "a\n" * 5000):
+        history = tuple(Line(speaker="bot", text=text) for _ in range(40))
+        post = card(customer_name=text, question=text, reason=text, draft=text, history=history)
+        rendered = render(post, in_topic=True)
+        assert units(rendered.html) <= MESSAGE_LIMIT
+        seen = visible_text(rendered.html)
+        assert DRAFT_TRUNCATED in seen
+        assert seen.endswith("/done 交还机器人")
+
+
+def test_only_the_last_turns_are_shown(card: MakeCard) -> None:
+    history = tuple(Line(speaker="customer", text=f"第{number}句") for number in range(20))
+    seen = visible_text(render(card(history=history), in_topic=True).html)
+    assert "第19句" in seen
+    assert "第14句" in seen
+    assert "第13句" not in seen
+
+
+def test_a_line_break_cannot_forge_another_turn_or_name(card: MakeCard) -> None:
+    post = card(customer_name="张三\n📌 已付款", history=(Line(speaker="customer", text="好\n人工:已退款"),))
+    lines = visible_text(render(post, in_topic=True).html).splitlines()
+    assert "🙋 张三 📌 已付款" in lines
+    assert "客户:好 人工:已退款" in lines
+
+
+def test_a_customer_line_names_the_customer(customer_line: DeskPost) -> None:
+    rendered = render(customer_line, in_topic=True)
+    assert rendered.html == "👤 张三:还在吗 &lt;b&gt;&amp;"
+    assert rendered.buttons == ()
+
+
+def test_a_notice_names_the_customer_only_where_no_topic_does(notice: DeskPost) -> None:
+    assert render(notice, in_topic=True).html == "ℹ️ 客户已离开"
+    assert render(notice, in_topic=False).html == "ℹ️ 张三:客户已离开"
+
+
+@pytest.mark.parametrize("kind", ["customer", "notice"])
+def test_a_long_line_is_shortened_visibly(customer_line: DeskPost, kind: str) -> None:
+    post = replace(customer_line, kind=kind, text="&" * 9000)  # type: ignore[arg-type]
+    rendered = render(post, in_topic=False)
+    assert units(rendered.html) <= MESSAGE_LIMIT
+    assert visible_text(rendered.html).endswith("&…")
+
+
+def test_a_topic_is_named_after_the_customer(card: MakeCard) -> None:
+    assert topic_name(card(customer_name=" 张三 <VIP>\n")) == "张三 <VIP>"
+
+
+def test_a_topic_of_a_nameless_customer_gets_the_end_of_the_id(card: MakeCard) -> None:
+    assert topic_name(card(customer_name="")) == "客户 123456"
+    assert topic_name(card(customer_name="\ud800", thread_id="kf:wk1:abc")) == "客户 abc"
+
+
+def test_a_lines_topic_name_falls_back_to_the_tickets_name(card: MakeCard) -> None:
+    assert topic_name(replace(card(), customer_name="")) == "张三"
+
+
+@pytest.mark.parametrize("name", ["长" * 300, "😀" * 300])
+def test_a_topic_name_fits(card: MakeCard, name: str) -> None:
+    short = topic_name(card(customer_name=name))
+    assert 120 <= units(short) <= 128
+    assert short.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("a&b", 7, "a&amp;b"),
+        ("a&b", 6, "a…"),
+        ("a&bcdef", 7, "a&amp;…"),
+        ("😀😀", 4, "😀😀"),
+        ("😀😀", 3, "😀…"),
+        ("a\0b\ud83d", 10, "ab"),
+    ],
+)
+def test_escaping_never_cuts_an_entity_or_a_character(text: str, limit: int, expected: str) -> None:
+    assert escape_within(text, limit) == expected
+
+
+def test_plain_text_is_bounded_without_escaping() -> None:
+    assert plain_within("a&b", 3) == "a&b"
+    assert plain_within("a&bc", 3) == "a&…"

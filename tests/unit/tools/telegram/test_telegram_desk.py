@@ -1,0 +1,300 @@
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
+from tools.messages import DeskPlace, DeskPost
+from tools.ports import Desk
+from tools.simulators.server import LoopbackServer
+from tools.simulators.telegram import TelegramSimulator
+from tools.telegram import TelegramDesk
+
+MakeCard = Callable[..., DeskPost]
+OpenDesk = Callable[..., TelegramDesk]
+
+LINE = DeskPost(kind="customer", thread_id="kf:wk1:wmABCDEF123456", customer_name="张三", text="还在吗")
+
+
+def test_it_is_a_desk(desk: TelegramDesk) -> None:
+    port: Desk = desk
+    assert port is desk
+
+
+async def test_nothing_is_asked_before_the_first_call(forum: TelegramSimulator, desk: TelegramDesk) -> None:
+    assert forum.calls == []
+
+
+async def test_a_card_opens_a_topic_named_after_the_customer(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    posted = await desk.post(card(), None)
+    (topic,) = forum.topics
+    (message,) = forum.messages
+    assert topic.name == "张三"
+    assert posted.place == DeskPlace(chat_id=forum.chat_id, topic_id=topic.topic_id)
+    assert posted.message_id == message.message_id
+    assert message.topic_id == topic.topic_id
+    assert "可以开专票吗?" in message.text
+    assert [button.data for button in message.buttons] == ["draft:t-1", "done:t-1"]
+
+
+async def test_everything_later_goes_to_the_same_topic(
+    forum: TelegramSimulator, desk: TelegramDesk, posts: dict[str, DeskPost]
+) -> None:
+    first = await desk.post(posts["card"], None)
+    for post in (posts["customer"], posts["notice"], posts["card"]):
+        assert (await desk.post(post, first.place)).place == first.place
+    assert len(forum.topics) == 1
+    assert [message.text for message in forum.messages][1:3] == ["👤 张三:还在吗 <b>&", "ℹ️ 客户已离开"]
+
+
+async def test_the_chat_is_looked_up_once(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
+    place = (await desk.post(card(), None)).place
+    await desk.post(card(), place)
+    assert forum.calls.count("getChat") == 1
+
+
+async def test_a_place_in_another_chat_is_not_used(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    posted = await desk.post(card(), DeskPlace(chat_id=-5, topic_id=99))
+    assert posted.place.chat_id == forum.chat_id
+    assert [topic.topic_id for topic in forum.topics] == [posted.place.topic_id]
+
+
+async def test_without_topics_the_card_stands_in_the_chat(
+    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, posts: dict[str, DeskPost]
+) -> None:
+    place = DeskPlace(chat_id=plain_chat.chat_id, topic_id=None)
+    for post in posts.values():
+        posted = await plain_desk.post(post, None)
+        assert posted.place == place
+        assert posted.message_id == plain_chat.messages[-1].message_id
+    assert plain_chat.topics == ()
+    assert "请“回复”本条消息" in plain_chat.messages[0].text
+    assert [message.text for message in plain_chat.messages[1:]] == ["👤 张三:还在吗 <b>&", "ℹ️ 张三:客户已离开"]
+
+
+async def test_markup_in_a_customers_text_reaches_people_as_text(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    await desk.post(card(question="<b>&</i> <script>", draft="a<b && c>d"), None)
+    assert "<b>&</i> <script>" in forum.messages[0].text
+    assert "a<b && c>d" in forum.messages[0].text
+
+
+async def test_the_longest_card_is_accepted(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
+    await desk.post(card(question="&" * 9000, draft="😀" * 9000, customer_name="<" * 300), None)
+    assert len(forum.messages) == 1
+
+
+@pytest.mark.parametrize("kind", ["card", "customer", "notice"])
+async def test_a_deleted_topic_is_made_anew(
+    forum: TelegramSimulator, desk: TelegramDesk, posts: dict[str, DeskPost], kind: str
+) -> None:
+    old = (await desk.post(posts["card"], None)).place
+    assert old.topic_id is not None
+    await forum.delete_topic(old.topic_id)
+    posted = await desk.post(posts[kind], old)
+    assert posted.place.topic_id != old.topic_id
+    assert [topic.topic_id for topic in forum.topics] == [posted.place.topic_id]
+    assert forum.messages[-1].topic_id == posted.place.topic_id
+
+
+async def test_a_topic_that_vanishes_again_at_once_is_not_chased(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    forum.fail_next("sendMessage", 400, description="Bad Request: message thread not found", times=2)
+    with pytest.raises(TopicGoneError):
+        await desk.post(card(), None)
+    assert forum.calls.count("createForumTopic") == 2
+
+
+async def test_a_failed_card_is_repeated_in_the_topic_it_had_opened(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    forum.fail_next("sendMessage", 429, retry_after=1)
+    with pytest.raises(DeskUnavailableError):
+        await desk.post(card(), None)
+    posted = await desk.post(card(), None)
+    assert [topic.topic_id for topic in forum.topics] == [posted.place.topic_id]
+
+
+async def test_too_many_requests_says_how_long_to_wait(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    forum.fail_next("sendMessage", 429, retry_after=17)
+    with pytest.raises(DeskUnavailableError) as caught:
+        await desk.post(card(), None)
+    assert caught.value.retry_after == 17
+    assert caught.value.transient
+
+
+async def test_too_many_requests_may_not_say_how_long(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    forum.fail_next("getChat", 429)
+    with pytest.raises(DeskUnavailableError) as caught:
+        await desk.post(card(), None)
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("method", ["getChat", "createForumTopic", "sendMessage"])
+async def test_a_server_error_is_transient(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, method: str
+) -> None:
+    for code in (500, 502, 503):
+        forum.fail_next(method, code)
+        with pytest.raises(DeskUnavailableError):
+            await desk.post(card(), None)
+    await desk.post(card(), None)
+    assert len(forum.messages) == 1
+
+
+async def test_a_dead_telegram_is_transient_and_forgotten_when_it_is_back(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    await forum.stop()
+    with pytest.raises(DeskUnavailableError, match="does not answer"):
+        await desk.post(card(), None)
+    await forum.start()
+    await desk.post(card(), None)
+    assert len(forum.messages) == 1
+
+
+async def test_a_telegram_that_hangs_is_transient(
+    forum: TelegramSimulator, open_desk: OpenDesk, card: MakeCard
+) -> None:
+    forum.latency = 30
+    with pytest.raises(DeskUnavailableError):
+        await open_desk(forum, timeout=0.1).post(card(), None)
+
+
+@pytest.mark.parametrize("api_path", ["/not-the-bot-api", ""])
+async def test_a_refused_token_is_named_and_not_shown(
+    forum: TelegramSimulator, card: MakeCard, caplog: pytest.LogCaptureFixture, api_path: str
+) -> None:
+    caplog.set_level(logging.INFO, logger="tools")
+    desk = TelegramDesk(
+        token=SecretStr("1:wrong-token"), chat_id=forum.chat_id, api_base=f"{forum.api_base}{api_path}", timeout=5
+    )
+    with pytest.raises(DeskError, match=r"TELEGRAM_BOT_TOKEN.*@BotFather") as caught:
+        await desk.post(card(), None)
+    await desk.close()
+    assert not caught.value.transient
+    assert "wrong-token" not in str(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "refusal", "words"),
+    [
+        ("getChat", (400, "Bad Request: chat not found"), "add it there and check NOTIFICATION_CHANNEL"),
+        ("sendMessage", (403, "Forbidden: bot was kicked from the supergroup chat"), "add it to the chat"),
+        ("createForumTopic", (400, "Bad Request: not enough rights to create a topic"), "Manage topics"),
+        ("sendMessage", (400, "Bad Request: TOPIC_CLOSED"), "Manage topics"),
+        ("sendMessage", (400, "Bad Request: something new"), "Telegram refused: Something new"),
+    ],
+)
+async def test_what_must_be_mended_at_the_desk_is_said_in_one_line(
+    desk: TelegramDesk, forum: TelegramSimulator, method: str, refusal: tuple[int, str], words: str
+) -> None:
+    forum.fail_next(method, refusal[0], description=refusal[1])
+    with pytest.raises(DeskError, match=words) as caught:
+        await desk.post(LINE, None)
+    assert not caught.value.transient
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_chat_that_moved_names_its_new_id(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
+    forum.fail_next("getChat", 400, migrate_to_chat_id=-1009)
+    with pytest.raises(DeskError, match="NOTIFICATION_CHANNEL=telegram:-1009"):
+        await desk.post(card(), None)
+
+
+async def test_topics_switched_off_later_are_noticed(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    await desk.post(card(), None)
+    forum.set_forum(is_forum=False)
+    with pytest.raises(DeskError, match="switch them on"):
+        await desk.post(card(thread_id="kf:wk1:other"), None)
+    posted = await desk.post(card(thread_id="kf:wk1:other"), None)
+    assert posted.place.topic_id is None
+
+
+async def test_an_answer_that_is_not_telegrams_is_transient(
+    desk: TelegramDesk, forum: TelegramSimulator, card: MakeCard
+) -> None:
+    forum.fail_next("getChat", 200)
+    with pytest.raises(DeskUnavailableError, match=r"unreadable.*TELEGRAM_API_BASE"):
+        await desk.post(card(), None)
+
+
+async def test_a_web_page_instead_of_an_answer_is_transient() -> None:
+    async def page(_: Request) -> Response:
+        return HTMLResponse("<html>please sign in</html>")
+
+    async with LoopbackServer(Starlette(routes=[Route("/{path:path}", page, methods=["POST"])])) as portal:
+        desk = TelegramDesk(token=SecretStr("1:a"), chat_id=1, api_base=portal.url)
+        with pytest.raises(DeskUnavailableError, match="TELEGRAM_API_BASE"):
+            await desk.post(LINE, None)
+        await desk.close()
+
+
+async def test_a_check_names_bot_and_chat(
+    desk: TelegramDesk, plain_desk: TelegramDesk, forum: TelegramSimulator
+) -> None:
+    assert await desk.check() == f"@kefu_bot in forum {forum.chat_id}: one topic a customer"
+    assert (await plain_desk.check()).endswith("no topics, people answer by replying")
+    assert forum.messages == ()
+
+
+async def test_a_check_finds_a_missing_right(forum: TelegramSimulator, desk: TelegramDesk) -> None:
+    forum.set_topic_right(can_manage_topics=False)
+    with pytest.raises(DeskError, match="Manage topics"):
+        await desk.check()
+
+
+async def test_a_closed_topic_is_still_written_to(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
+    place = (await desk.post(card(), None)).place
+    assert place.topic_id is not None
+    await forum.close_topic(place.topic_id)
+    assert (await desk.post(card(), place)).place == place
+
+
+async def test_two_customers_of_one_name_have_two_topics(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+) -> None:
+    first = await desk.post(card(), None)
+    second = await desk.post(replace(card(), thread_id="kf:wk1:other"), None)
+    assert first.place != second.place
+    assert len(forum.topics) == 2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_proxy_in_the_environment_is_not_asked_about_loopback(
+    forum: TelegramSimulator, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    api_base = forum.api_base.replace("127.0.0.1", host)
+    desk = TelegramDesk(token=SecretStr(forum.token), chat_id=forum.chat_id, api_base=api_base)
+    await desk.post(LINE, None)
+    await desk.close()
+    assert len(forum.messages) == 1
+
+
+async def test_a_proxy_in_the_environment_leads_to_the_real_telegram(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    desk = TelegramDesk(token=SecretStr("1:a"), chat_id=1, api_base="http://telegram.invalid", timeout=5)
+    with pytest.raises(DeskUnavailableError, match="ConnectError"):
+        await desk.post(LINE, None)
+    await desk.close()

@@ -1,0 +1,241 @@
+from typing import Any
+
+import pytest
+
+from tools.messages import DeskEvent, DeskPlace
+from tools.telegram_updates import parse_update
+
+CHAT = -1001
+BOT = 4242
+AGENT = {"id": 9, "is_bot": False, "first_name": "小", "last_name": "王"}
+FORUM = {"id": CHAT, "type": "supergroup", "title": "客服", "is_forum": True}
+GROUP = {"id": CHAT, "type": "group", "title": "客服"}
+TOPIC = {"chat": FORUM, "message_thread_id": 50, "is_topic_message": True}
+BOT_MESSAGE = {"message_id": 70, "from": {"id": BOT, "is_bot": True, "first_name": "bot"}, "text": "card"}
+TOPIC_CREATED = {"message_id": 50, "forum_topic_created": {"name": "张三", "icon_color": 1}}
+
+
+def said(**fields: Any) -> dict[str, Any]:
+    message = {"message_id": 77, "date": 1, "from": AGENT, "chat": FORUM, **fields}
+    return {"update_id": 5, "message": {key: value for key, value in message.items() if value is not None}}
+
+
+def pressed(**fields: Any) -> dict[str, Any]:
+    card = {**BOT_MESSAGE, **TOPIC, "date": 1}
+    return {
+        "update_id": 5,
+        "callback_query": {"id": "c1", "from": AGENT, "message": card, "data": "done:t-1", **fields},
+    }
+
+
+def read(update: Any) -> DeskEvent | None:
+    return parse_update(update, chat_id=CHAT, bot_id=BOT)
+
+
+def test_a_text_in_a_topic_is_for_its_customer() -> None:
+    assert read(said(**TOPIC, text=" 可以的 \n", reply_to_message=TOPIC_CREATED)) == DeskEvent(
+        update_id=5,
+        place=DeskPlace(chat_id=CHAT, topic_id=50),
+        reply_to=None,
+        agent="小 王",
+        action="text",
+        text="可以的",
+    )
+
+
+@pytest.mark.parametrize("target", [TOPIC_CREATED, {"message_id": 50}])
+def test_the_implicit_reply_to_a_topics_start_is_no_reply(target: dict[str, Any]) -> None:
+    event = read(said(**TOPIC, text="好", reply_to_message=target))
+    assert event is not None
+    assert event.reply_to is None
+
+
+def test_a_real_reply_in_a_topic_keeps_its_target() -> None:
+    event = read(said(**TOPIC, text="好", reply_to_message=BOT_MESSAGE))
+    assert event is not None
+    assert (event.place.topic_id, event.reply_to) == (50, 70)
+
+
+def test_a_reply_to_a_colleague_inside_a_topic_still_goes_to_the_customer() -> None:
+    event = read(said(**TOPIC, text="好", reply_to_message={"message_id": 71, "from": AGENT}))
+    assert event is not None
+    assert (event.action, event.reply_to) == ("text", 71)
+
+
+def test_a_reply_to_a_card_in_a_chat_without_topics_is_for_its_customer() -> None:
+    event = read(said(chat=GROUP, text="好", reply_to_message=BOT_MESSAGE))
+    assert event is not None
+    assert (event.place.topic_id, event.reply_to, event.action, event.text) == (None, 70, "text", "好")
+
+
+def test_a_reply_thread_is_not_a_topic() -> None:
+    event = read(said(chat=GROUP, text="好", message_thread_id=70, reply_to_message=BOT_MESSAGE))
+    assert event is not None
+    assert event.place.topic_id is None
+
+
+def test_without_the_bots_id_every_reply_counts() -> None:
+    reply = said(chat=GROUP, text="好", reply_to_message={"message_id": 71, "from": AGENT})
+    assert read(reply) is None
+    event = parse_update(reply, chat_id=CHAT)
+    assert event is not None
+    assert event.reply_to == 71
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("/done", "done"),
+        ("/done@kefu_bot", "done"),
+        ("/DONE 谢谢", "done"),
+        (" /close", "close"),
+        ("/help", "help"),
+        ("/start", "help"),
+        ("/refund 100", "help"),
+        ("/退款", "help"),
+        ("/", "help"),
+        ("/ done", "help"),
+        ("done", "text"),
+        ("1/2", "text"),
+    ],
+)
+def test_a_slash_is_a_command_and_never_goes_to_a_customer(text: str, action: str) -> None:
+    event = read(said(**TOPIC, text=text))
+    assert event is not None
+    assert event.action == action
+    assert event.text == (text if action == "text" else "")
+
+
+@pytest.mark.parametrize("kind", ["photo", "voice", "document", "sticker", "location", "video_note"])
+def test_what_is_not_text_is_unsupported(kind: str) -> None:
+    event = read(said(**TOPIC, caption="看图", **{kind: {"file_id": "f"}}))
+    assert event is not None
+    assert (event.action, event.text) == ("unsupported", "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"text": "早上好"}, id="chatter in General"),
+        pytest.param({"text": "早上好", "chat": GROUP}, id="chatter in a group"),
+        pytest.param({"photo": [{"file_id": "f"}]}, id="a photo in General"),
+        pytest.param({"text": "/weather"}, id="another bot's command in General"),
+        pytest.param({"text": "好", "reply_to_message": {"message_id": 71, "from": AGENT}}, id="talk among colleagues"),
+        pytest.param({**TOPIC, "forum_topic_closed": {}}, id="service message"),
+        pytest.param({**TOPIC, "forum_topic_created": {"name": "x"}}, id="topic created"),
+        pytest.param({**TOPIC, "pinned_message": BOT_MESSAGE}, id="pinned"),
+        pytest.param({"new_chat_members": [AGENT]}, id="joined"),
+        pytest.param({**TOPIC, "text": "   "}, id="blank"),
+        pytest.param({**TOPIC, "text": "好", "chat": {"id": -9, "type": "supergroup"}}, id="another chat"),
+        pytest.param({**TOPIC, "text": "好", "from": {"id": 8, "is_bot": True, "first_name": "b"}}, id="a bot"),
+        pytest.param({**TOPIC, "text": "好", "from": None}, id="nobody"),
+        pytest.param({**TOPIC, "text": "好", "sender_chat": {"id": -5, "type": "channel"}}, id="a channel"),
+    ],
+)
+def test_what_no_person_said_to_a_customer_is_ignored(fields: dict[str, Any]) -> None:
+    assert read(said(**fields)) is None
+
+
+@pytest.mark.parametrize(("text", "action"), [("/help", "help"), ("/done", "done"), ("/close@kefu_bot", "close")])
+def test_our_commands_are_heard_outside_topics_too(text: str, action: str) -> None:
+    event = read(said(text=text))
+    assert event is not None
+    assert (event.action, event.place.topic_id, event.reply_to) == (action, None, None)
+
+
+@pytest.mark.parametrize("fields", [{"text": "可以"}, {"voice": {"file_id": "f"}}, {"text": "/weather"}])
+def test_in_a_private_chat_an_answer_that_replies_to_nothing_gets_help(fields: dict[str, Any]) -> None:
+    private = {"id": 9, "type": "private", "first_name": "小王"}
+    event = parse_update(said(chat=private, **fields), chat_id=9, bot_id=BOT)
+    assert event is not None
+    assert (event.action, event.text) == ("help", "")
+
+
+def test_a_service_message_in_a_private_chat_is_ignored() -> None:
+    private = {"id": 9, "type": "private", "first_name": "小王"}
+    assert parse_update(said(chat=private, pinned_message=BOT_MESSAGE), chat_id=9) is None
+
+
+def test_an_anonymous_administrator_is_a_person() -> None:
+    stand_in = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
+    anonymous = {**TOPIC, "text": "好", "from": stand_in, "sender_chat": FORUM}
+    event = read(said(**anonymous))
+    signed = read(said(**anonymous, author_signature="店长"))
+    assert event is not None
+    assert signed is not None
+    assert (event.agent, signed.agent) == ("客服", "店长")
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        ({"id": 9, "first_name": "小王"}, "小王"),
+        ({"id": 9, "first_name": "", "username": "wang"}, "wang"),
+        ({"id": 9}, "9"),
+    ],
+)
+def test_agents_are_named(user: dict[str, Any], name: str) -> None:
+    event = read(said(**{**TOPIC, "text": "好", "from": user}))
+    assert event is not None
+    assert event.agent == name
+
+
+@pytest.mark.parametrize(("data", "action"), [("draft:t-1", "draft"), ("done:t-1", "done")])
+def test_a_button_names_its_ticket(data: str, action: Any) -> None:
+    assert read(pressed(data=data)) == DeskEvent(
+        update_id=5,
+        place=DeskPlace(chat_id=CHAT, topic_id=50),
+        reply_to=None,
+        agent="小 王",
+        action=action,
+        text="",
+        ticket_id="t-1",
+        callback_id="c1",
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": "close:t-1"},
+        {"data": "done:"},
+        {"data": "done"},
+        {"data": None},
+        {"id": None},
+        {"from": None},
+        {"message": None},
+        {"message": {"message_id": 1, "chat": {"id": -9, "type": "group"}}},
+    ],
+)
+def test_a_press_that_is_not_ours_is_ignored(fields: dict[str, Any]) -> None:
+    assert read(pressed(**fields)) is None
+
+
+def test_an_edited_message_is_ignored() -> None:
+    update = said(**TOPIC, text="改一下")
+    assert read({"update_id": 5, "edited_message": update["message"]}) is None
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {},
+        None,
+        [],
+        "x",
+        {"update_id": "5"},
+        {"update_id": True, "message": {}},
+        {"update_id": 5},
+        {"update_id": 5, "message": None},
+        {"update_id": 5, "message": []},
+        {"update_id": 5, "message": {"chat": 5}},
+        {"update_id": 5, "message": {"chat": {"id": CHAT}, "from": "x", "text": {}}},
+        {"update_id": 5, "message": {"chat": {"id": CHAT}, "from": {"id": "9"}, "text": "好"}},
+        {"update_id": 5, "message": {"chat": {"id": CHAT}, "from": AGENT, "text": ["好"], "reply_to_message": 3}},
+        {"update_id": 5, "message": {**TOPIC, "message_thread_id": "50", "from": AGENT, "text": "好"}},
+        {"update_id": 5, "callback_query": {"data": 7}},
+        {"update_id": 5, "callback_query": "x"},
+    ],
+)
+def test_an_unreadable_update_is_ignored(update: Any) -> None:
+    assert read(update) is None

@@ -1,0 +1,109 @@
+"""In-memory twins of the ports, with lists to look at: for Studio, the terminal chat and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, Posted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One thing written to the outbox."""
+
+    thread_id: str
+    turn_id: str
+    part: str
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class MemoryOutbox:
+    """Keeps what was written, once per key."""
+
+    said: dict[tuple[str, str], Said] = field(default_factory=dict)
+    """To the customer, by turn and part."""
+    to_desk: dict[tuple[str, str], Said] = field(default_factory=dict)
+    tickets: dict[str, Handoff] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """What the customer reads, oldest first."""
+        return [said.text for said in self.said.values()]
+
+    async def say(self, thread_id: str, turn_id: str, part: str, text: str, *, sources: Sequence[str] = ()) -> None:
+        """Tell the customer something."""
+        said = Said(thread_id=thread_id, turn_id=turn_id, part=part, text=text, sources=tuple(sources))
+        self.said.setdefault((turn_id, part), said)
+
+    async def hand_over(self, handoff: Handoff) -> None:
+        """Open a ticket."""
+        self.tickets.setdefault(handoff.ticket_id, handoff)
+
+    async def relay(self, thread_id: str, turn_id: str, part: str, text: str) -> None:
+        """Show the desk what the customer wrote."""
+        self.to_desk.setdefault((turn_id, part), Said(thread_id=thread_id, turn_id=turn_id, part=part, text=text))
+
+    async def notify_desk(self, thread_id: str, turn_id: str, part: str, text: str) -> None:
+        """Tell the desk something."""
+        self.to_desk.setdefault((turn_id, part), Said(thread_id=thread_id, turn_id=turn_id, part=part, text=text))
+
+    async def close_ticket(self, ticket_id: str) -> None:
+        """Record that a person has finished."""
+        self.closed.append(ticket_id)
+
+
+@dataclass(slots=True)
+class MemoryChannel:
+    """A channel in which nobody writes and every send arrives."""
+
+    sent: list[Outbound] = field(default_factory=list)
+    welcomed: list[tuple[str, str]] = field(default_factory=list)
+
+    async def pull(self, account_id: str, *, cursor: str, token: str) -> Page:
+        """Return an empty page."""
+        del account_id, token
+        return Page(messages=(), next_cursor=cursor, has_more=False)
+
+    async def send(self, outbound: Outbound) -> None:
+        """Keep a text, once per key."""
+        if all(sent.key != outbound.key for sent in self.sent):
+            self.sent.append(outbound)
+
+    async def welcome(self, code: str, text: str, key: str) -> None:
+        """Keep a welcome."""
+        del key
+        self.welcomed.append((code, text))
+
+    async def account_ids(self) -> Sequence[str]:
+        """There are none."""
+        return ()
+
+    async def customer_name(self, customer_id: str) -> str:
+        """Nobody has a name here."""
+        del customer_id
+        return ""
+
+    def split(self, text: str) -> list[str]:
+        """Any length fits."""
+        return [text]
+
+
+@dataclass(slots=True)
+class MemoryDesk:
+    """A desk that keeps what it was shown."""
+
+    posts: list[DeskPost] = field(default_factory=list)
+    acknowledged: list[tuple[DeskEvent, str]] = field(default_factory=list)
+
+    async def post(self, post: DeskPost, place: DeskPlace | None) -> Posted:
+        """Show something."""
+        self.posts.append(post)
+        return Posted(place=place or DeskPlace(chat_id=1, topic_id=None), message_id=len(self.posts))
+
+    async def acknowledge(self, event: DeskEvent, text: str) -> None:
+        """Answer a person's action."""
+        self.acknowledged.append((event, text))

@@ -1,0 +1,158 @@
+"""What crosses the border between the bot and the outside: plain values, standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Sender = Literal["customer", "staff", "system"]
+"""Who spoke: the customer, a person inside the vendor's own client, or the vendor's event stream."""
+
+HandoffReason = Literal["low_confidence", "asked_for_human", "model_refused", "failure"]
+"""Why the bot hands a conversation over."""
+
+
+def thread_id_for(channel: str, account_id: str, customer_id: str) -> str:
+    """Name the one conversation of a customer with an account; also the checkpointer's thread id."""
+    return f"{channel}:{account_id}:{customer_id}"
+
+
+def delivery_key(turn_id: str, part: str) -> str:
+    """Derive the idempotency key of one part of a turn's output.
+
+    32 hexadecimal characters: the longest `msgid` kf/send_msg takes (WeCom doc 94677).
+    """
+    return hashlib.sha256(f"{turn_id}:{part}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """One message or event that a channel delivered."""
+
+    channel: str
+    account_id: str
+    customer_id: str
+    """Empty for events that concern the account alone."""
+    message_id: str
+    """The vendor's id, unique within the account."""
+    sender: Sender
+    kind: str
+    """`text`, `image`, `voice`, …; for events the event's name, for unknown types the vendor's word."""
+    text: str
+    """What the customer wrote, or a short description in words of what is not text."""
+    sent_at: float
+    """Unix seconds."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The vendor's payload of this kind (media id, menu id, welcome code …)."""
+
+    @property
+    def thread_id(self) -> str:
+        """The conversation this belongs to."""
+        return thread_id_for(self.channel, self.account_id, self.customer_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a channel's message list."""
+
+    messages: tuple[Inbound, ...]
+    next_cursor: str
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """One text to a customer; `key` makes a repeated send harmless."""
+
+    account_id: str
+    customer_id: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a conversation as the desk sees it."""
+
+    speaker: Literal["customer", "bot", "human"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    """What a person needs to take a conversation over."""
+
+    ticket_id: str
+    """At most 40 characters of `[0-9a-zA-Z_-]`: it travels in button data."""
+    thread_id: str
+    customer_name: str
+    """Empty when the channel does not tell."""
+    question: str
+    reason: HandoffReason
+    confidence: float | None
+    history: tuple[Line, ...]
+    draft: str
+    """A proposed answer; empty when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPlace:
+    """Where at the desk a conversation lives."""
+
+    chat_id: int
+    topic_id: int | None
+    """The forum topic; None in a chat without topics, where each card is answered by replying to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPost:
+    """One thing to show at the desk: a ticket's card, or a line about the conversation."""
+
+    kind: Literal["card", "customer", "notice"]
+    """`card` opens a ticket, `customer` relays what the customer wrote, `notice` is kefu speaking."""
+    thread_id: str
+    customer_name: str
+    text: str
+    """The line; unused for a card."""
+    handoff: Handoff | None = None
+    """The ticket; set for a card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """Where a desk post ended up, so that replies can be traced back."""
+
+    place: DeskPlace
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskEvent:
+    """What a person did at the desk."""
+
+    update_id: int
+    """The vendor's id, unique; the row that stores it is unique on it."""
+    place: DeskPlace
+    reply_to: int | None
+    """The message answered, when it was a real reply."""
+    agent: str
+    """The person's display name."""
+    action: Literal["text", "draft", "done", "close", "help", "unsupported"]
+    """`text` goes to the customer; `draft` sends the card's draft; `done` and `close` end the takeover."""
+    text: str
+    ticket_id: str | None = None
+    """Set when a card's button was pressed."""
+    callback_id: str | None = None
+    """Set when a button was pressed: the desk wants it acknowledged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanReply:
+    """A person's answer to an open wait."""
+
+    reply_id: str
+    agent: str
+    action: Literal["text", "done", "close"]
+    text: str

@@ -1,0 +1,84 @@
+"""What the bot needs from the outside world, as protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, Posted
+
+
+class Channel(Protocol):
+    """Where customers write: pull what they said, send what we say."""
+
+    async def pull(self, account_id: str, *, cursor: str, token: str) -> Page:
+        """Return the page after `cursor` (empty: from the oldest kept message)."""
+        ...
+
+    async def send(self, outbound: Outbound) -> None:
+        """Send one text; a repeated call under the same key is harmless.
+
+        Raises:
+            DuplicateMessageError: an earlier attempt under this key was accepted.
+            ChannelError: see `tools.errors`; `transient` says whether to try again.
+        """
+        ...
+
+    async def welcome(self, code: str, text: str, key: str) -> None:
+        """Answer an enter event with its one-time code."""
+        ...
+
+    async def account_ids(self) -> Sequence[str]:
+        """List the accounts this service answers for."""
+        ...
+
+    async def customer_name(self, customer_id: str) -> str:
+        """Return the customer's display name, empty when unknown."""
+        ...
+
+    def split(self, text: str) -> list[str]:
+        """Cut a text into parts this channel can send whole."""
+        ...
+
+
+class Desk(Protocol):
+    """Where human agents read and answer."""
+
+    async def post(self, post: DeskPost, place: DeskPlace | None) -> Posted:
+        """Show something; `place` is where this conversation was last shown.
+
+        Raises:
+            DeskError: see `tools.errors`; `transient` says whether to try again.
+        """
+        ...
+
+    async def acknowledge(self, event: DeskEvent, text: str) -> None:
+        """Answer a person's action with a short word that no customer sees."""
+        ...
+
+
+class Outbox(Protocol):
+    """Durable output of a turn. Every call is idempotent under its turn id and part.
+
+    Nodes write here and nowhere else; delivery happens later and elsewhere.
+    """
+
+    async def say(self, thread_id: str, turn_id: str, part: str, text: str, *, sources: Sequence[str] = ()) -> None:
+        """Tell the customer something; `sources` are the chunks an automatic answer rests on."""
+        ...
+
+    async def hand_over(self, handoff: Handoff) -> None:
+        """Open the ticket, record the unanswered question, and show the card at the desk."""
+        ...
+
+    async def relay(self, thread_id: str, turn_id: str, part: str, text: str) -> None:
+        """Show the desk what the customer wrote while a person has the conversation."""
+        ...
+
+    async def notify_desk(self, thread_id: str, turn_id: str, part: str, text: str) -> None:
+        """Tell the desk something about this conversation."""
+        ...
+
+    async def close_ticket(self, ticket_id: str) -> None:
+        """Record that a person has finished."""
+        ...

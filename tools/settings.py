@@ -1,0 +1,153 @@
+"""Settings of the outside world, read from the environment and `.env`."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PLACEHOLDERS = re.compile(r"(?i)^(change[-_ ]?me|your[-_ ].*|xxx+|<.*>|todo|secret|password|example)$")
+"""Values people leave standing from a template; refused so that nobody runs with a public secret."""
+
+
+class Slice(BaseSettings):
+    """One package's part of the settings: exact variable names, empty means unset."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_placeholder(cls, value: object) -> object:
+        if isinstance(value, SecretStr) and PLACEHOLDERS.match(value.get_secret_value().strip()):
+            raise ValueError("is still a placeholder; put the real value, or leave it empty")
+        return value
+
+
+def _base_url(value: str, example: str) -> str:
+    if not re.match(r"https?://[^\s/]+", value):
+        raise ValueError(f"is not a URL; example: {example}")
+    return value.rstrip("/") + "/"
+
+
+class WecomSettings(Slice):
+    """企业微信 / 微信客服."""
+
+    wecom_corp_id: str = ""
+    wecom_agent_id: int | None = None
+    wecom_agent_secret: SecretStr | None = None
+    wecom_kf_secret: SecretStr | None = None
+    wecom_contact_secret: SecretStr | None = None
+    wecom_token: SecretStr | None = None
+    wecom_encoding_aes_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("WECOM_ENCODING_AES_KEY", "WECOM_AES_KEY")
+    )
+    wecom_api_base: str = "https://qyapi.weixin.qq.com/cgi-bin/"
+
+    @field_validator("wecom_encoding_aes_key")
+    @classmethod
+    def _aes_key_shape(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"[0-9A-Za-z]{43}", value.get_secret_value()):
+            raise ValueError("must be the 43 letters and digits shown as EncodingAESKey in the WeCom console")
+        return value
+
+    @field_validator("wecom_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        return _base_url(value, "https://qyapi.weixin.qq.com/cgi-bin/")
+
+    @model_validator(mode="after")
+    def _all_or_nothing(self) -> WecomSettings:
+        needed = {
+            "WECOM_CORP_ID": bool(self.wecom_corp_id),
+            "WECOM_AGENT_SECRET (or WECOM_KF_SECRET)": bool(self.wecom_agent_secret or self.wecom_kf_secret),
+            "WECOM_TOKEN": self.wecom_token is not None,
+            "WECOM_ENCODING_AES_KEY": self.wecom_encoding_aes_key is not None,
+        }
+        missing = [name for name, is_set in needed.items() if not is_set]
+        if missing and len(missing) < len(needed):
+            raise ValueError(f"{', '.join(missing)}: missing; WeCom needs all of {', '.join(needed)}")
+        return self
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether WeCom is set up; half a set-up does not pass validation."""
+        return bool(self.wecom_corp_id)
+
+    @property
+    def kf_secret(self) -> SecretStr:
+        """The secret for kf calls: its own, else the app's."""
+        secret = self.wecom_kf_secret or self.wecom_agent_secret
+        assert secret is not None, "checked by _all_or_nothing"
+        return secret
+
+
+class TelegramSettings(Slice):
+    """The desk."""
+
+    notification_enabled: bool = True
+    notification_channel: str = ""
+    """`telegram:<chat id>`; several, comma separated, are tried in order."""
+    telegram_bot_token: SecretStr | None = None
+    telegram_api_base: str = "https://api.telegram.org"
+    telegram_mode: Literal["polling", "webhook"] = "polling"
+    telegram_webhook_secret: SecretStr | None = None
+    telegram_webhook_url: str = ""
+    """Where Telegram reaches us; empty when the webhook is registered by other means."""
+
+    @field_validator("telegram_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        return _base_url(value, "https://api.telegram.org").rstrip("/")
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _secret_shape(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"[0-9A-Za-z_-]{1,256}", value.get_secret_value()):
+            raise ValueError("must be 1 to 256 of A-Z a-z 0-9 _ - (Telegram setWebhook)")
+        return value
+
+    @field_validator("notification_channel")
+    @classmethod
+    def _channel_shape(cls, value: str) -> str:
+        for part in filter(None, (piece.strip() for piece in value.split(","))):
+            if part.startswith(("wecom:", "wecom-webhook:")):
+                raise ValueError(f"{part.partition(':')[0]!r} is not available in this version; use telegram:<chat id>")
+            if not re.fullmatch(r"telegram:-?\d+", part):
+                raise ValueError(f"{part!r} is not a channel; example: telegram:-1001234567890")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> TelegramSettings:
+        if self.chat_id is not None and self.telegram_bot_token is None:
+            raise ValueError("TELEGRAM_BOT_TOKEN: missing, but NOTIFICATION_CHANNEL names a Telegram chat; get one from @BotFather")
+        if self.telegram_mode == "webhook" and self.telegram_webhook_secret is None:
+            raise ValueError("TELEGRAM_WEBHOOK_SECRET: missing; TELEGRAM_MODE=webhook needs one, example: openssl rand -hex 32")
+        return self
+
+    @property
+    def chat_id(self) -> int | None:
+        """The chat where people answer; None when there is no desk."""
+        if not self.notification_enabled or not self.notification_channel.strip():
+            return None
+        return int(self.notification_channel.split(",")[0].strip().removeprefix("telegram:"))
+
+
+class RedisSettings(Slice):
+    """Redis, optional."""
+
+    redis_url: SecretStr | None = None
+    """Empty: everything shared stays in the process."""
+
+
+class ModelSettings(Slice):
+    """The chat model, optional: without one, answers are taken verbatim from the knowledge base."""
+
+    llm_provider: str = ""
+    llm_api_key: SecretStr | None = None
+    llm_api_base: str = ""
+    llm_model: str = ""
+    llm_timeout_seconds: float = Field(default=20, gt=0, validation_alias="KEFU_LLM_TIMEOUT_SECONDS")

@@ -1,0 +1,1 @@
+"""WeCom and Telegram on loopback, speaking the wire protocol."""

@@ -1,0 +1,307 @@
+"""The human desk on Telegram: cards and lines out, people's updates in.
+
+python-telegram-bot serves as a typed client only. Updates are polled raw and parsed by `tools.telegram_updates`,
+because each must become a row before anything acts on it. Telegram's rate limits are met by passing its 429 on: the
+outbox waits as long as it asked and keeps the order, in every process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
+from telegram.constants import ParseMode
+from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
+from telegram.request import HTTPXRequest
+
+from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Posted
+from tools.telegram_cards import MESSAGE_LIMIT, Rendered, plain_within, render, topic_name
+from tools.telegram_updates import UPDATE_KINDS
+
+logger = logging.getLogger(__name__)
+
+CALLBACK_ANSWER_LIMIT = 200
+POLL_GRACE_SECONDS = 10
+"""How much longer than asked a long poll may take before the connection counts as dead."""
+
+
+class TelegramDesk:
+    """Where people answer, in one Telegram chat.
+
+    In a forum supergroup every conversation gets a topic of its own; in any other chat people answer by replying to a
+    message. Nothing is asked of Telegram before the first call, so a dead Telegram does not stop the start.
+    """
+
+    def __init__(
+        self, *, token: SecretStr, chat_id: int, api_base: str = "https://api.telegram.org", timeout: float = 10
+    ) -> None:
+        self._chat_id = chat_id
+        self._request = _Request(timeout, api_base)
+        self._bot = Bot(
+            token.get_secret_value(),
+            base_url=f"{api_base}/bot",
+            base_file_url=f"{api_base}/file/bot",
+            request=self._request,
+            get_updates_request=self._request,
+        )
+        self._has_topics: bool | None = None
+        self._unused_topics: dict[str, int] = {}
+        # Topics made by a post that then failed; its repetition uses them instead of making more.
+
+    async def post(self, post: DeskPost, place: DeskPlace | None) -> Posted:
+        """Show something; a topic that was deleted at the desk is made anew once.
+
+        Raises:
+            DeskUnavailableError: no answer, a server error, or too many messages (`retry_after`).
+            DeskError: something at the desk must be mended first; the message says what.
+        """
+        with self._desk_errors():
+            if not await self._is_forum():
+                message_id = await self._send(render(post, in_topic=False), None)
+                return Posted(place=DeskPlace(chat_id=self._chat_id, topic_id=None), message_id=message_id)
+            topic_id = self._known_topic(post, place) or await self._create_topic(post)
+            rendered = render(post, in_topic=True)
+            try:
+                message_id = await self._send(rendered, topic_id)
+            except TopicGoneError:
+                logger.info(
+                    "A topic was deleted at the desk", extra={"action": "desk_topic_gone", "topic_id": topic_id}
+                )
+                topic_id = await self._create_topic(post)
+                message_id = await self._send(rendered, topic_id)
+        self._unused_topics.pop(post.thread_id, None)
+        return Posted(place=DeskPlace(chat_id=self._chat_id, topic_id=topic_id), message_id=message_id)
+
+    async def acknowledge(self, event: DeskEvent, text: str) -> None:
+        """Answer a press of a button with a pop-up, anything else with a message in its place.
+
+        A press that Telegram has forgotten and a topic that is gone need no answer any more.
+
+        Raises:
+            DeskError: as for `post`.
+        """
+        with contextlib.suppress(TopicGoneError), self._desk_errors():
+            if event.callback_id is None:
+                await self._reply(event, plain_within(text, MESSAGE_LIMIT))
+                return
+            try:
+                await self._bot.answer_callback_query(event.callback_id, plain_within(text, CALLBACK_ANSWER_LIMIT))
+            except BadRequest as error:
+                if "query is too old" not in error.message.lower():
+                    raise
+
+    async def poll(self, offset: int, timeout: int) -> list[Mapping[str, Any]]:  # noqa: ASYNC109 -- Telegram's own
+        """Wait up to `timeout` seconds for raw updates from `offset` on; asking confirms all earlier ones.
+
+        Each has an integer `update_id`; nothing else is promised.
+
+        Raises:
+            DeskUnavailableError: no answer, or another process is reading this bot's updates.
+            DeskError: the token is refused.
+        """
+        arguments = {"offset": offset, "timeout": timeout, "allowed_updates": list(UPDATE_KINDS)}
+        with self._desk_errors():
+            # Not Bot.get_updates: one update it cannot read would fail the whole batch, for ever. Method names are
+            # case-insensitive; in this spelling the client does not insist on its own wrapper.
+            updates: object = await self._bot.do_api_request(
+                "GetUpdates", api_kwargs=arguments, read_timeout=timeout + POLL_GRACE_SECONDS
+            )
+        return [update for update in updates if _is_update(update)] if isinstance(updates, list) else []
+
+    async def use_webhook(self, url: str, secret: SecretStr) -> None:
+        """Have updates posted to `url` with the secret in a header; polling is refused from then on."""
+        with self._desk_errors():
+            await self._bot.set_webhook(url, secret_token=secret.get_secret_value(), allowed_updates=UPDATE_KINDS)
+
+    async def use_polling(self) -> None:
+        """Have updates kept for `poll`; waiting ones are not lost."""
+        with self._desk_errors():
+            await self._bot.delete_webhook(drop_pending_updates=False)
+
+    async def check(self) -> str:
+        """Try token, chat and rights without writing anything; return what was found in one line.
+
+        Raises:
+            DeskError: as for `post`.
+        """
+        self._has_topics = None
+        with self._desk_errors():
+            me = await self._bot.get_me()
+            if not await self._is_forum():
+                return f"@{me.username} in chat {self._chat_id}: no topics, people answer by replying"
+            member = await self._bot.get_chat_member(self._chat_id, me.id)
+            if member.status != "creator" and not getattr(member, "can_manage_topics", False):
+                raise DeskError(self._no_topic_right())
+        return f"@{me.username} in forum {self._chat_id}: one topic a customer"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._request.shutdown()
+
+    async def _is_forum(self) -> bool:
+        if self._has_topics is None:
+            chat = await self._bot.get_chat(self._chat_id)
+            self._has_topics = bool(chat.is_forum)
+        return self._has_topics
+
+    def _known_topic(self, post: DeskPost, place: DeskPlace | None) -> int | None:
+        if post.thread_id in self._unused_topics:
+            return self._unused_topics[post.thread_id]
+        return place.topic_id if place is not None and place.chat_id == self._chat_id else None
+
+    async def _create_topic(self, post: DeskPost) -> int:
+        topic = await self._bot.create_forum_topic(self._chat_id, topic_name(post))
+        self._unused_topics[post.thread_id] = topic.message_thread_id
+        return topic.message_thread_id
+
+    async def _send(self, rendered: Rendered, topic_id: int | None) -> int:
+        rows = [[InlineKeyboardButton(button.label, callback_data=button.data) for button in rendered.buttons]]
+        with _topic_errors():
+            message = await self._bot.send_message(
+                self._chat_id,
+                rendered.html,
+                parse_mode=ParseMode.HTML,
+                message_thread_id=topic_id,
+                reply_markup=InlineKeyboardMarkup(rows) if rendered.buttons else None,
+                # A preview would have Telegram fetch whatever address a customer wrote.
+                link_preview_options=LinkPreviewOptions(is_disabled=True),
+            )
+        return message.message_id
+
+    async def _reply(self, event: DeskEvent, text: str) -> None:
+        target = event.reply_to
+        with _topic_errors():
+            await self._bot.send_message(
+                self._chat_id,
+                text,
+                message_thread_id=event.place.topic_id,
+                reply_parameters=ReplyParameters(target, allow_sending_without_reply=True) if target else None,
+            )
+
+    @contextlib.contextmanager
+    def _desk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except TelegramError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: TelegramError) -> DeskError:
+        # BadRequest first: the client counts it among the network errors.
+        if isinstance(error, BadRequest):
+            return DeskError(self._refusal(error.message))
+        if isinstance(error, InvalidToken | ChatMigrated | Forbidden):
+            return DeskError(self._lockout(error))
+        if isinstance(error, _SlowDownError):
+            return DeskUnavailableError("Telegram asks to slow down", retry_after=error.retry_after)
+        if isinstance(error, Conflict):
+            return DeskUnavailableError(
+                f"something else receives this Telegram bot's updates: one program a bot token ({error.message})"
+            )
+        words = "does not answer" if isinstance(error, NetworkError) else "gave an unreadable answer"
+        return DeskUnavailableError(f"Telegram {words}: {error.message}")
+
+    def _lockout(self, error: TelegramError) -> str:
+        if isinstance(error, InvalidToken):
+            return (
+                "Telegram refuses TELEGRAM_BOT_TOKEN: copy it again from @BotFather (/token), or mend TELEGRAM_API_BASE"
+            )
+        if isinstance(error, ChatMigrated):
+            return (
+                f"Telegram chat {self._chat_id} became a supergroup:"
+                f" set NOTIFICATION_CHANNEL=telegram:{error.new_chat_id}"
+            )
+        return f"the Telegram bot may not write to chat {self._chat_id}: add it to the chat ({error.message})"
+
+    def _refusal(self, description: str) -> str:
+        words = description.lower()
+        if "chat not found" in words:
+            return f"the Telegram bot does not see chat {self._chat_id}: add it there and check NOTIFICATION_CHANNEL"
+        if "not a forum" in words:
+            self._has_topics = None
+            return (
+                f"topics were switched off in Telegram chat {self._chat_id}: switch them on in the group's settings;"
+                " without them the next message goes to the chat itself"
+            )
+        if any(sign in words for sign in ("not enough rights", "chat_admin_required", "topic_closed")):
+            return self._no_topic_right()
+        return f"Telegram refused: {description}"
+
+    def _no_topic_right(self) -> str:
+        return f"the Telegram bot lacks a right in chat {self._chat_id}: make it an administrator with 'Manage topics'"
+
+
+@contextlib.contextmanager
+def _topic_errors() -> Iterator[None]:
+    try:
+        yield
+    except BadRequest as error:
+        words = error.message.lower()
+        if "message thread not found" in words or "topic_deleted" in words or "topic_id_invalid" in words:
+            raise TopicGoneError("the conversation's topic was deleted at the desk") from error
+        raise
+
+
+class _SlowDownError(TelegramError):
+    """Telegram wants fewer requests."""
+
+    def __init__(self, retry_after: float | None) -> None:
+        super().__init__("Too Many Requests")
+        self.retry_after = retry_after
+
+
+class _Request(HTTPXRequest):
+    """HTTP for the client: reads 429 and strange answers itself, and leaves proxies out on loopback."""
+
+    def __init__(self, timeout: float, api_base: str) -> None:
+        super().__init__(
+            connect_timeout=timeout,
+            read_timeout=timeout,
+            write_timeout=timeout,
+            pool_timeout=timeout,
+            httpx_kwargs={"trust_env": not _is_loopback(api_base)},
+        )
+
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
+        """Send, and raise where the client would not do: its RetryAfter warns of its future type whenever it is made.
+
+        A success without a result would escape it as a KeyError.
+        """
+        status, payload = await super().do_request(*args, **kwargs)
+        if status == 429:
+            raise _SlowDownError(_retry_after(payload))
+        if status < 300 and not _has_result(payload):
+            raise TelegramError("this is not the Bot API; check TELEGRAM_API_BASE")
+        return status, payload
+
+
+def _is_update(update: object) -> bool:
+    return isinstance(update, Mapping) and isinstance(update.get("update_id"), int)
+
+
+def _retry_after(payload: bytes) -> float | None:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return float(json.loads(payload)["parameters"]["retry_after"])
+    return None
+
+
+def _has_result(payload: bytes) -> bool:
+    with contextlib.suppress(ValueError):
+        answer: object = json.loads(payload)
+        return isinstance(answer, dict) and "result" in answer
+    return False
+
+
+def _is_loopback(api_base: str) -> bool:
+    host = urlsplit(api_base).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

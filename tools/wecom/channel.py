@@ -1,0 +1,57 @@
+"""The customers' channel over 微信客服: pages in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools.errors import ChannelError
+from tools.messages import Outbound, Page
+from tools.wecom.client import TEXT_BYTES, WecomClient
+from tools.wecom.inbound import CHANNEL, to_inbound
+from tools.wecom.splitting import split_text
+
+__all__ = ["CHANNEL", "WecomChannel"]
+
+
+class WecomChannel:
+    """`tools.ports.Channel` over the kf calls."""
+
+    def __init__(self, client: WecomClient) -> None:
+        self._client = client
+
+    async def pull(self, account_id: str, *, cursor: str, token: str) -> Page:
+        """Return the page after `cursor`; what cannot be read is in it as kind `unreadable`."""
+        page = await self._client.sync_msg(account_id, cursor=cursor, token=token)
+        return Page(
+            messages=tuple(to_inbound(item, account_id) for item in page.items),
+            next_cursor=page.next_cursor,
+            has_more=page.has_more,
+        )
+
+    async def send(self, outbound: Outbound) -> None:
+        """Send one text under its key.
+
+        Raises:
+            DuplicateMessageError: an earlier attempt under this key was accepted.
+            ChannelError: see `tools.errors`; `transient` says whether to try again.
+        """
+        await self._client.send_text(outbound.account_id, outbound.customer_id, outbound.text, msgid=outbound.key)
+
+    async def welcome(self, code: str, text: str, key: str) -> None:
+        """Answer an `enter_session` event within the 20 seconds its code lives."""
+        await self._client.send_text_on_event(code, text, msgid=key)
+
+    async def account_ids(self) -> Sequence[str]:
+        """List the kf accounts this secret may see."""
+        return [account.open_kfid for account in await self._client.accounts()]
+
+    async def customer_name(self, customer_id: str) -> str:
+        """Return the customer's nickname; empty when WeCom does not tell."""
+        try:
+            return (await self._client.nicknames([customer_id])).get(customer_id, "")
+        except ChannelError:
+            return ""
+
+    def split(self, text: str) -> list[str]:
+        """Cut a text into parts kf/send_msg takes whole."""
+        return split_text(text, TEXT_BYTES)
