@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 25
 RETRY_SECONDS = 5
+TOO_EARLY_SECONDS = 0.2
 POLLER_LOCK = 7_263_002
 """Advisory lock of the one process that polls: Telegram answers a second one with 409."""
 
@@ -34,18 +35,21 @@ class DeskIntake:
         self._texts = texts
         self._chat_id = chat_id
 
-    async def take(self, update: Mapping[str, Any]) -> None:
-        """Store one update; whoever is not in the configured chat is not heard."""
+    async def take(self, update: Mapping[str, Any]) -> bool:
+        """Store one update; whoever is not in the configured chat is not heard. False: bring it again shortly."""
         if self._chat_id is None or (event := parse_update(update, chat_id=self._chat_id)) is None:
-            return
+            return True
         if event.action in {"help", "unsupported"}:
             await self._acknowledge(event, self._texts.render(f"desk_{event.action}"))
-            return
+            return True
         outcome = await self._inbox.store_desk_event(event)
+        if outcome == "too_early":
+            return False
         word = OUTCOME_TEXTS.get(outcome)
         is_chatter = outcome == "unknown" and event.action == "text"
         if event.callback_id is not None or (word and not is_chatter):
             await self._acknowledge(event, self._texts.render(word) if word else "✓")
+        return True
 
     async def poll(self, pool: Pool) -> None:
         """Ask Telegram for updates for ever; one process at a time does."""
@@ -69,7 +73,8 @@ class DeskIntake:
         offset = 0
         while True:
             for update in await self._desk.poll(offset, POLL_SECONDS):
-                await self.take(update)
+                while not await self.take(update):  # noqa: ASYNC110 -- the awaited row is another process's
+                    await asyncio.sleep(TOO_EARLY_SECONDS)
                 offset = int(update["update_id"]) + 1
 
     async def _acknowledge(self, event: DeskEvent, text: str) -> None:

@@ -16,8 +16,12 @@ from tools.messages import DeskEvent, Inbound, Page
 
 Origin = Literal["customer", "staff", "system", "desk"]
 
-DeskOutcome = Literal["stored", "repeated", "stale", "unknown"]
-"""What became of a person's action: `stale` is a button pressed twice, `unknown` belongs to no conversation."""
+DeskOutcome = Literal["stored", "repeated", "stale", "unknown", "too_early"]
+"""What became of a person's action: `stale` is a button pressed twice, `unknown` belongs to no conversation, and
+`too_early` may belong to something that was posted but not yet recorded as posted."""
+
+IN_FLIGHT = timedelta(seconds=15)
+"""How long a desk post may be on its way before an answer to it counts as unknown."""
 
 FIRST_START_WINDOW = timedelta(minutes=10)
 """On an account's first pull, older messages are history: nobody wants answers to last week's questions."""
@@ -141,7 +145,12 @@ class Inbox:
         async with self._pool.connection() as conn, conn.transaction():
             thread_id = await _thread_of(conn, event)
             if thread_id is None:
-                return "unknown"
+                posting = await _one(
+                    conn,
+                    "select 1 from outbox where destination = 'desk' and state = 'pending' and tried_at > now() - %s",
+                    (IN_FLIGHT,),
+                )
+                return "too_early" if posting else "unknown"
             payload = {"text": event.text, "action": event.action, "agent": event.agent, "ticket_id": event.ticket_id}
             row = await _one(
                 conn,
@@ -263,20 +272,13 @@ async def _touch_conversation(conn: Connection, message: Inbound, sent_at: datet
 
 
 async def _thread_of(conn: Connection, event: DeskEvent) -> str | None:
-    if event.ticket_id is not None:
-        row = await _one(conn, "select thread_id from tickets where ticket_id = %s", (event.ticket_id,))
-    elif event.place.topic_id is not None:
-        row = await _one(
-            conn,
-            "select thread_id from desk_places where chat_id = %s and topic_id = %s",
-            (event.place.chat_id, event.place.topic_id),
-        )
-    else:
-        row = await _one(
-            conn,
-            "select thread_id from desk_messages where chat_id = %s and message_id = %s",
-            (event.place.chat_id, event.reply_to),
-        )
+    row = await _one(
+        conn,
+        "select thread_id from tickets where ticket_id = %s"
+        " union all select thread_id from desk_places where chat_id = %s and topic_id = %s"
+        " union all select thread_id from desk_messages where chat_id = %s and message_id = %s",
+        (event.ticket_id, event.place.chat_id, event.place.topic_id, event.place.chat_id, event.reply_to),
+    )
     return str(row["thread_id"]) if row else None
 
 

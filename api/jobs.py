@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
-from procrastinate.jobs import Job
+from procrastinate.jobs import Job, Status
 
 from api.customers import Customers
 from api.database import Pool, thread_lock
@@ -18,7 +18,7 @@ from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox, OutboxRow
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine
-from tools.errors import ChannelError, DuplicateMessageError, ToolError
+from tools.errors import ChannelError, DuplicateMessageError, ToolError, TopicGoneError
 from tools.messages import HumanReply, delivery_key
 from tools.ports import Channel, Desk
 
@@ -113,7 +113,9 @@ class Jobs:
         reply = HumanReply(
             reply_id=batch.turn_id, agent=row.payload["agent"], action="text" if is_text else action, text=row.text
         )
-        did_resume = await self.conversation.human_reply(thread_id, reply, ticket_id=row.payload["ticket_id"])
+        # A draft answers its own ticket; text typed under an older card is meant for the customer all the same.
+        ticket_id = None if action == "text" else row.payload["ticket_id"]
+        did_resume = await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id)
         if not is_text:
             note = "desk_closed" if did_resume else "desk_not_open"
             await self.outbox.notify_desk(thread_id, batch.turn_id, "closed", self.texts.render(note))
@@ -144,9 +146,7 @@ class Jobs:
 
     async def _send(self, row: OutboxRow) -> None:
         if row.destination == "desk":
-            assert self.desk is not None, "without a desk nothing is written to it"
-            post, place = await self.outbox.desk_post(row, await self.customers.name(row.thread_id))
-            await self.outbox.mark_sent(row, await self.desk.post(post, place))
+            await self._show(row)
             return
         try:
             await self.channel.send(await self.outbox.outbound(row))
@@ -154,6 +154,20 @@ class Jobs:
             # The key is ours alone: the vendor has it because an earlier attempt arrived.
             logger.info("Already accepted", extra={"action": "send_duplicate", "message_key": row.key})
         await self.outbox.mark_sent(row)
+
+    async def _show(self, row: OutboxRow) -> None:
+        assert self.desk is not None, "without a desk nothing is written to it"
+        post, known = await self.outbox.desk_post(row, await self.customers.name(row.thread_id))
+        place = await self.desk.place(post, known)
+        if place != known:
+            await self.outbox.record_place(row.thread_id, place)
+        try:
+            message_id = await self.desk.post(post, place)
+        except TopicGoneError:
+            place = await self.desk.place(post, None)
+            await self.outbox.record_place(row.thread_id, place)
+            message_id = await self.desk.post(post, place)
+        await self.outbox.mark_sent(row, (place.chat_id, message_id))
 
     async def _tell_desk(self, row: OutboxRow, error: ToolError) -> None:
         logger.error(
@@ -200,8 +214,14 @@ class Jobs:
     async def reap(self, context: JobContext, timestamp: int = 0) -> None:
         """Take over the jobs of dead workers."""
         del timestamp
-        for job in await context.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-            await context.app.job_manager.retry_job(job)
+        manager = context.app.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
+            logger.warning("Job taken over", extra={"action": "job_reaped", "job_id": job.id, "task": job.task_name})
+            if job.queueing_lock is None:
+                await manager.retry_job(job)
+            else:
+                # A periodic one: the next is queued already, and a retry beside it would violate its queueing lock.
+                await manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
 def _lines(batch: Batch) -> list[CustomerLine]:

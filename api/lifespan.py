@@ -23,6 +23,7 @@ from graph.builder import build
 from graph.context import Context, Ports
 from graph.conversation import Conversation
 from graph.texts import PromptTexts
+from kb.chunks import GRADED_HITS, Grade, Hit
 from kb.confidence import make_grader
 from kb.embeddings import Embedder, make_embedder
 from kb.ingest import embed_waiting
@@ -50,6 +51,11 @@ class Knowledge:
     embedder: Embedder
     retriever: Retriever
     grader: Grader
+
+    async def try_question(self, query: str, *, limit: int) -> tuple[list[Hit], Grade]:
+        """Search and grade as the bot does; the grade looks at more hits than may be wanted."""
+        hits = await self.retriever.search(query, limit=max(limit, GRADED_HITS))
+        return hits[:limit], self.grader.grade(query, hits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

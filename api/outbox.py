@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from api.database import Connection, Pool, storable
 from api.job_queue import JobQueue
-from tools.messages import DeskPlace, DeskPost, Handoff, Line, Outbound, Posted, delivery_key
+from tools.messages import DeskPlace, DeskPost, Handoff, Line, Outbound, delivery_key
 
 Destination = Literal["customer", "desk"]
 
@@ -123,8 +123,8 @@ class DurableOutbox:
         """Return the oldest row that waits, None when all is sent."""
         async with self._pool.connection() as conn:
             cursor = await conn.execute(
-                "update outbox set attempts = attempts + 1 where id = (select id from outbox where thread_id = %s"
-                " and destination = %s and state = 'pending' order by id limit 1)"
+                "update outbox set attempts = attempts + 1, tried_at = now() where id = (select id from outbox"
+                " where thread_id = %s and destination = %s and state = 'pending' order by id limit 1)"
                 " returning id, message_key, payload, attempts - 1 as tried",
                 (thread_id, destination),
             )
@@ -171,23 +171,27 @@ class DurableOutbox:
         )
         return post, place
 
-    async def mark_sent(self, row: OutboxRow, posted: Posted | None = None) -> None:
-        """Record a delivery, and for the desk the place that replies come back from."""
+    async def record_place(self, thread_id: str, place: DeskPlace) -> None:
+        """Record where answers about a conversation come from."""
+        async with self._pool.connection() as conn:
+            await conn.execute(
+                "insert into desk_places (thread_id, chat_id, topic_id) values (%s, %s, %s)"
+                " on conflict (thread_id) do update set chat_id = excluded.chat_id, topic_id = excluded.topic_id",
+                (thread_id, place.chat_id, place.topic_id),
+            )
+
+    async def mark_sent(self, row: OutboxRow, desk_message: tuple[int, int] | None = None) -> None:
+        """Record a delivery, and for the desk its chat and message, which replies name."""
         async with self._pool.connection() as conn, conn.transaction():
             await conn.execute(
                 "update outbox set state = 'sent', sent_at = now(), last_error = null where id = %s", (row.id,)
             )
-            if posted is None:
-                return
-            await conn.execute(
-                "insert into desk_places (thread_id, chat_id, topic_id) values (%s, %s, %s)"
-                " on conflict (thread_id) do update set chat_id = excluded.chat_id, topic_id = excluded.topic_id",
-                (row.thread_id, posted.place.chat_id, posted.place.topic_id),
-            )
-            await conn.execute(
-                "insert into desk_messages (chat_id, message_id, thread_id) values (%s, %s, %s) on conflict do nothing",
-                (posted.place.chat_id, posted.message_id, row.thread_id),
-            )
+            if desk_message is not None:
+                await conn.execute(
+                    "insert into desk_messages (chat_id, message_id, thread_id) values (%s, %s, %s)"
+                    " on conflict do nothing",
+                    (*desk_message, row.thread_id),
+                )
 
     async def mark_error(self, row: OutboxRow, error: str, *, is_final: bool) -> None:
         """Record a failed attempt; a final one takes the row out of the line."""

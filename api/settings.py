@@ -51,7 +51,8 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from error
+        # Not chained: pydantic's own text shows the values, secrets among them.
+        raise ConfigurationError(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:

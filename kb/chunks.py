@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+GRADED_HITS = 5
+"""Hits a grade looks at: the lead over the next entries is part of the confidence."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:

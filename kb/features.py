@@ -17,7 +17,7 @@ class Features:
     score: float
     """Cosine of the best hit."""
     margin: float
-    """How far the best hit ranks above the next entry."""
+    """How far the best hit ranks above the next entry; 0 when it is the only one."""
     relative: float
     """Where the best score lies between the mean of the other entries (0) and the same text (1), whatever the scale."""
     relative_margin: float
@@ -35,6 +35,7 @@ def features(query: str, hits: Sequence[Hit]) -> Features:
     """Look at a search result, best hit first."""
     best, others = hits[0], hits[1:5]  # the confidence was fitted on five hits
     asked, found = clean(query), clean(best.question or best.content)
+    # One hit alone may be a base of one entry, or a search for one hit: no lead is known.
     margin = relative = relative_margin = 0.0
     if others:
         margin = rank(query, best) - rank(query, others[0])

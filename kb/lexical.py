@@ -9,15 +9,15 @@ from collections import Counter
 _RUN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[\u3400-\u9fff]+")
 _FILLER = re.compile(
     "请问一下|请问|你好|您好|麻烦|一下|我想要|我要|我想|想要|想问|咨询|知道|可不可以|可以|能不能|能否|是不是|有没有|是否|"
-    "怎么样|怎么办|怎么|怎样|如何|什么|多少|哪里|哪些|哪个|为什么|为何|多久|几天|你们|我们|我的|你的|这个|那个|"
+    "怎么样|怎么办|怎么弄|怎么操作|怎么|怎样|如何|什么|多少钱|多少|哪里|哪些|哪个|为什么|为何|多久|几天|你们|我们|我的|你的|这个|那个|"
     "[的了吗呢啊吧呀是有在和与我你您他她它要想能会把被个啦哦嘛]"
 )
 _STOP = frozenset(
     re.findall(
         r"\w+",
         "a an the is are am be do does did i you me my your we our it this that to of for in on at with and or can "
-        "could would will shall please pls tell u ur have has how what when where which who why there any some about want "
-        "need know get if hi hello",
+        "could would will shall please pls tell u ur have has how what when where which who why there any some about "
+        "want need know get if hi hello",
     )
 )
 _NEGATION = re.compile(r"[不没无未非勿别]|\b(?:not|no|never|without|cannot)\b|n't\b")

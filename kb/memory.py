@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kb.chunks import Chunk, Hit
 from kb.embeddings import Embedder, embed_chunks
-from kb.ranking import MAX_QUERY, best_per_entry
+from kb.ranking import MAX_QUERY, best_per_entry, first_width
 from kb.rows import row_metadata
 from kb.vectors import clean_text
 
@@ -35,9 +35,14 @@ class MemoryRetriever:
         if not asked or not chunks:
             return []
         [vector] = await self._embedder.embed_questions([asked])
-        scores = (matrix @ vector).tolist()
-        pieces = [_hit(index, chunk, scores[index]) for index, chunk in enumerate(chunks)]
-        return best_per_entry(asked, pieces, limit=limit)
+        scores = matrix @ vector
+        nearest = np.argsort(-scores, kind="stable").tolist()
+        width = first_width(limit)
+        while True:
+            pieces = [_hit(index, chunks[index], float(scores[index])) for index in nearest[:width]]
+            if len(pieces) < width or len({piece.entry_id for piece in pieces}) >= limit:
+                return best_per_entry(asked, pieces, limit=limit)
+            width *= 4
 
     async def _load(self) -> tuple[Sequence[Chunk], NDArray[np.float32]]:
         async with self._loading:

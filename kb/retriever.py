@@ -8,7 +8,7 @@ from typing import Any
 
 from kb.chunks import Hit
 from kb.embeddings import Embedder
-from kb.ranking import MAX_QUERY, best_per_entry
+from kb.ranking import MAX_QUERY, best_per_entry, first_width
 from kb.rows import parse_row
 from kb.vector_index import VectorIndex
 from kb.vectors import Vector, clean_text
@@ -34,8 +34,7 @@ class PgRetriever:
         if not asked:
             return []
         vector = await self._vector(asked)
-        # An entry with many similar questions may fill the first rows: widen until there are enough entries.
-        width = limit * 4 + 20
+        width = first_width(limit)
         while True:
             rows = await self._index.nearest(vector, limit=width)
             pieces = [_hit(*row) for row in rows]

@@ -1,20 +1,14 @@
-"""The table of chunks: vector search through langchain-postgres, everything else in SQL of our own."""
+"""The table of chunks: opening the search, and what every query over it shares."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
-from langchain_core.embeddings import Embeddings
-from langchain_postgres import PGEngine, PGVectorStore
 from psycopg import AsyncConnection
-from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from kb.embeddings import Embedder
 from kb.errors import EmbeddingMismatchError, IndexUnavailableError
@@ -26,12 +20,8 @@ Row = dict[str, Any]
 Pool = AsyncConnectionPool[AsyncConnection[Row]]
 
 
-class VectorIndex:
+class VectorIndex(Protocol):
     """Nearest rows to a vector, among the rows of one embedding model."""
-
-    def __init__(self, store: PGVectorStore, model_id: str) -> None:
-        self._store = store
-        self._model_id = model_id
 
     async def nearest(self, vector: Vector, *, limit: int) -> list[tuple[str, str, Mapping[str, Any], float]]:
         """Return id, content, metadata and cosine *distance* of the nearest rows.
@@ -39,24 +29,7 @@ class VectorIndex:
         Raises:
             IndexUnavailableError: the database does not answer.
         """
-        try:
-            found = await self._store.asimilarity_search_with_score_by_vector(
-                vector.tolist(),
-                k=limit,
-                # Waiting rows have no vector, and while the base is rebuilt some vectors have another length.
-                filter={"embedding_model": self._model_id},
-            )
-        except (SQLAlchemyError, psycopg.Error, OSError) as error:
-            raise IndexUnavailableError(
-                f"the search in {TABLE} failed ({type(error).__name__}); see KB_DB_URL"
-            ) from error
-        rows: list[tuple[str, str, Mapping[str, Any], float]] = []
-        for document, distance in found:
-            metadata = {name: value for name, value in document.metadata.items() if name != "embedding_model"}
-            # A vector of zeros has no direction; its distance is not a number.
-            if distance is not None and distance == distance:  # noqa: PLR0124
-                rows.append((str(document.id), document.page_content, metadata, float(distance)))
-        return rows
+        ...
 
 
 @contextlib.asynccontextmanager
@@ -69,23 +42,11 @@ async def open_vector_index(pool: Pool, conninfo: str, embedder: Embedder) -> As
     """
     await check_model(pool, embedder.model_id)
     schema = await _schema(pool)
-    engine = create_async_engine(sqlalchemy_url(conninfo), pool_size=5, max_overflow=5, pool_pre_ping=True)
-    try:
-        # From an engine and not from a connection string: that one would start a thread with its own event loop.
-        store = await PGVectorStore.create(
-            engine=PGEngine.from_engine(engine),
-            embedding_service=_NoEmbeddings(),
-            table_name=TABLE,
-            schema_name=schema,
-            id_column="id",
-            content_column="content",
-            embedding_column="embedding",
-            metadata_columns=["embedding_model"],
-            metadata_json_column="metadata",
-        )
-        yield VectorIndex(store, embedder.model_id)
-    finally:
-        await engine.dispose()
+    # langchain-postgres takes a second to import, which no other command should pay for.
+    from kb.pg_store import open_store  # noqa: PLC0415
+
+    async with open_store(conninfo, schema=schema, model_id=embedder.model_id) as index:
+        yield index
 
 
 async def check_model(pool: Pool, model_id: str) -> None:
@@ -132,27 +93,6 @@ async def reported() -> AsyncIterator[None]:
         ) from error
 
 
-def sqlalchemy_url(conninfo: str) -> URL:
-    """Translate a libpq connection string, with a TCP host or a folder of sockets, for SQLAlchemy."""
-    facts = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value is not None}
-    host = facts.pop("host", None)
-    # libpq takes several hosts and folders; SQLAlchemy's URL does not, its query does.
-    if host and (host.startswith("/") or "," in host):
-        facts["host"], host = host, None
-    port = facts.pop("port", None)
-    if port and ("," in port or host is None):
-        facts["port"], port = port, None
-    return URL.create(
-        "postgresql+psycopg",
-        username=facts.pop("user", None),
-        password=facts.pop("password", None),
-        database=facts.pop("dbname", None),
-        host=host,
-        port=int(port) if port else None,
-        query=facts,
-    )
-
-
 async def _schema(pool: Pool) -> str:
     rows = await fetch(
         pool,
@@ -160,13 +100,3 @@ async def _schema(pool: Pool) -> str:
         {},
     )
     return str(rows[0]["name"])
-
-
-class _NoEmbeddings(Embeddings):
-    """The store wants a model; ours gives it vectors only."""
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        raise NotImplementedError
-
-    def embed_query(self, text: str) -> list[float]:
-        raise NotImplementedError

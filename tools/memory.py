@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, Posted
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +99,16 @@ class MemoryDesk:
     posts: list[DeskPost] = field(default_factory=list)
     acknowledged: list[tuple[DeskEvent, str]] = field(default_factory=list)
 
-    async def post(self, post: DeskPost, place: DeskPlace | None) -> Posted:
+    async def place(self, post: DeskPost, known: DeskPlace | None) -> DeskPlace:
+        """There is one place."""
+        del post
+        return known or DeskPlace(chat_id=1, topic_id=None)
+
+    async def post(self, post: DeskPost, place: DeskPlace) -> int:
         """Show something."""
+        del place
         self.posts.append(post)
-        return Posted(place=place or DeskPlace(chat_id=1, topic_id=None), message_id=len(self.posts))
+        return len(self.posts)
 
     async def acknowledge(self, event: DeskEvent, text: str) -> None:
         """Answer a person's action."""

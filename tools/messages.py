@@ -121,14 +121,6 @@ class DeskPost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
-    """Where a desk post ended up, so that replies can be traced back."""
-
-    place: DeskPlace
-    message_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeskEvent:
     """What a person did at the desk."""
 
@@ -143,7 +135,7 @@ class DeskEvent:
     """`text` goes to the customer; `draft` sends the card's draft; `done` and `close` end the takeover."""
     text: str
     ticket_id: str | None = None
-    """Set when a card's button was pressed."""
+    """The ticket whose card was replied to, or whose button was pressed."""
     callback_id: str | None = None
     """Set when a button was pressed: the desk wants it acknowledged."""
 

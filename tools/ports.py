@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, Posted
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page
 
 
 class Channel(Protocol):
@@ -44,10 +44,21 @@ class Channel(Protocol):
 class Desk(Protocol):
     """Where human agents read and answer."""
 
-    async def post(self, post: DeskPost, place: DeskPlace | None) -> Posted:
-        """Show something; `place` is where this conversation was last shown.
+    async def place(self, post: DeskPost, known: DeskPlace | None) -> DeskPlace:
+        """Return where this conversation is shown, made ready; `known` is where it was shown before.
+
+        To be stored before anything is shown there: an answer can come as soon as something is.
 
         Raises:
+            DeskError: see `tools.errors`; `transient` says whether to try again.
+        """
+        ...
+
+    async def post(self, post: DeskPost, place: DeskPlace) -> int:
+        """Show something and return the message's id.
+
+        Raises:
+            TopicGoneError: the place was deleted; ask for a new one.
             DeskError: see `tools.errors`; `transient` says whether to try again.
         """
         ...

@@ -22,7 +22,7 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 from telegram.request import HTTPXRequest
 
 from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Posted
+from tools.messages import DeskEvent, DeskPlace, DeskPost
 from tools.telegram_cards import MESSAGE_LIMIT, Rendered, plain_within, render, topic_name
 from tools.telegram_updates import UPDATE_KINDS
 
@@ -53,11 +53,9 @@ class TelegramDesk:
             get_updates_request=self._request,
         )
         self._has_topics: bool | None = None
-        self._unused_topics: dict[str, int] = {}
-        # Topics made by a post that then failed; its repetition uses them instead of making more.
 
-    async def post(self, post: DeskPost, place: DeskPlace | None) -> Posted:
-        """Show something; a topic that was deleted at the desk is made anew once.
+    async def place(self, post: DeskPost, known: DeskPlace | None) -> DeskPlace:
+        """Return where this conversation is shown, making a topic for it where there are topics.
 
         Raises:
             DeskUnavailableError: no answer, a server error, or too many messages (`retry_after`).
@@ -65,20 +63,22 @@ class TelegramDesk:
         """
         with self._desk_errors():
             if not await self._is_forum():
-                message_id = await self._send(render(post, in_topic=False), None)
-                return Posted(place=DeskPlace(chat_id=self._chat_id, topic_id=None), message_id=message_id)
-            topic_id = self._known_topic(post, place) or await self._create_topic(post)
-            rendered = render(post, in_topic=True)
-            try:
-                message_id = await self._send(rendered, topic_id)
-            except TopicGoneError:
-                logger.info(
-                    "A topic was deleted at the desk", extra={"action": "desk_topic_gone", "topic_id": topic_id}
-                )
-                topic_id = await self._create_topic(post)
-                message_id = await self._send(rendered, topic_id)
-        self._unused_topics.pop(post.thread_id, None)
-        return Posted(place=DeskPlace(chat_id=self._chat_id, topic_id=topic_id), message_id=message_id)
+                return DeskPlace(chat_id=self._chat_id, topic_id=None)
+            if known is not None and known.chat_id == self._chat_id and known.topic_id is not None:
+                return known
+            topic = await self._bot.create_forum_topic(self._chat_id, topic_name(post))
+        return DeskPlace(chat_id=self._chat_id, topic_id=topic.message_thread_id)
+
+    async def post(self, post: DeskPost, place: DeskPlace) -> int:
+        """Show something and return the message's id.
+
+        Raises:
+            TopicGoneError: the topic was deleted at the desk.
+            DeskUnavailableError: no answer, a server error, or too many messages (`retry_after`).
+            DeskError: something at the desk must be mended first; the message says what.
+        """
+        with self._desk_errors():
+            return await self._send(render(post, in_topic=place.topic_id is not None), place.topic_id)
 
     async def acknowledge(self, event: DeskEvent, text: str) -> None:
         """Answer a press of a button with a pop-up, anything else with a message in its place.
@@ -151,16 +151,6 @@ class TelegramDesk:
             chat = await self._bot.get_chat(self._chat_id)
             self._has_topics = bool(chat.is_forum)
         return self._has_topics
-
-    def _known_topic(self, post: DeskPost, place: DeskPlace | None) -> int | None:
-        if post.thread_id in self._unused_topics:
-            return self._unused_topics[post.thread_id]
-        return place.topic_id if place is not None and place.chat_id == self._chat_id else None
-
-    async def _create_topic(self, post: DeskPost) -> int:
-        topic = await self._bot.create_forum_topic(self._chat_id, topic_name(post))
-        self._unused_topics[post.thread_id] = topic.message_thread_id
-        return topic.message_thread_id
 
     async def _send(self, rendered: Rendered, topic_id: int | None) -> int:
         rows = [[InlineKeyboardButton(button.label, callback_data=button.data) for button in rendered.buttons]]

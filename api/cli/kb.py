@@ -72,8 +72,7 @@ def search(
 
     async def command(session: Session) -> tuple[list[Hit], Grade]:
         async with open_knowledge(session.settings, session.pool, session.conninfo) as knowledge:
-            hits = await knowledge.retriever.search(query, limit=top_k or session.settings.kb.kb_top_k)
-            return hits, knowledge.grader.grade(query, hits)
+            return await knowledge.try_question(query, limit=top_k or session.settings.kb.kb_top_k)
 
     hits, grade = run_with_database(command)
     decision = "answer" if grade.is_sure else "escalate"

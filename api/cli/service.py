@@ -11,7 +11,6 @@ import typer
 import uvicorn
 
 from api.app import create_app
-
 from api.database import database
 from api.lifespan import open_services
 from api.log_config import configure_logging

@@ -60,6 +60,7 @@ create table outbox (
     attempts int not null default 0,
     last_error text,
     created_at timestamptz not null default now(),
+    tried_at timestamptz,
     sent_at timestamptz
 );
 create index outbox_pending on outbox (thread_id, destination, id) where state = 'pending';
@@ -104,7 +105,7 @@ create table unknown_questions (
 create table knowledge_chunks (
     id uuid primary key default gen_random_uuid(),
     content text not null,
-    metadata jsonb not null default '{}',
+    metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     embedding vector,
     embedding_model text,
     content_hash text,

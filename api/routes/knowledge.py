@@ -41,9 +41,8 @@ class TestKbResponse(BaseModel):
 @router.post("/api/test_kb", dependencies=[ApiToken])
 async def test_kb(body: TestKbRequest, services: ServicesDep) -> TestKbResponse:
     """Search the knowledge base as the bot does."""
-    knowledge = services.knowledge
-    hits = await knowledge.retriever.search(body.query, limit=body.top_k or services.settings.kb.kb_top_k)
-    grade = knowledge.grader.grade(body.query, hits)
+    limit = body.top_k or services.settings.kb.kb_top_k
+    hits, grade = await services.knowledge.try_question(body.query, limit=limit)
     return TestKbResponse(
         query=body.query,
         results=[

@@ -33,7 +33,7 @@ async def receive(request: Request, services: ServicesDep) -> PlainTextResponse:
     if not isinstance(update, dict):
         return PlainTextResponse("the body is not an update", 400)
     try:
-        await services.desk_intake.take(update)
+        is_taken = await services.desk_intake.take(update)
     except (psycopg.Error, psycopg_pool.PoolTimeout):
-        return PlainTextResponse("not stored, send it again", 503)
-    return PlainTextResponse("ok")
+        is_taken = False
+    return PlainTextResponse("ok") if is_taken else PlainTextResponse("not stored, send it again", 503)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 
 from langchain_core.exceptions import LangChainException
 from langchain_core.language_models import BaseChatModel
@@ -61,7 +62,7 @@ async def _reply(
     system = texts.render(
         "answer",
         refusal=refusal,
-        hits=fence("knowledge", _numbered(question)),
+        hits=fence("knowledge", _numbered(question["hits"][: context.top_k])),
         history=fence("history", "\n".join(lines_of(state, context.history_lines))),
         question=asked,
     )
@@ -80,5 +81,5 @@ async def _reply(
     return text or verbatim
 
 
-def _numbered(question: Question) -> str:
-    return "\n\n".join(f"[{number}] {hit['content']}" for number, hit in enumerate(question["hits"], start=1))
+def _numbered(hits: Sequence[Mapping[str, str]]) -> str:
+    return "\n\n".join(f"[{number}] {hit['content']}" for number, hit in enumerate(hits, start=1))

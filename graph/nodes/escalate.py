@@ -11,6 +11,9 @@ from graph.state import Question, State
 from tools.messages import Handoff, HandoffReason
 from tools.ports import Outbox
 
+DRAFT_CONFIDENCE = 0.2
+"""Below this the best entry is about something else, and proposing it wastes the agent's time."""
+
 
 async def escalate(state: State, runtime: Runtime[Context], *, outbox: Outbox, texts: Texts) -> State:
     """Write the hold message and the ticket; the wait itself is the next node.
@@ -51,5 +54,6 @@ def _reason(state: State, open_questions: list[Question]) -> HandoffReason:
 
 
 def _draft(open_questions: list[Question]) -> str:
-    drafts = [question["hits"][0]["answer"] for question in open_questions if question.get("hits")]
+    likely = [question for question in open_questions if question.get("confidence", 0) >= DRAFT_CONFIDENCE]
+    drafts = [question["hits"][0]["answer"] for question in likely]
     return "\n\n".join(dict.fromkeys(drafts))

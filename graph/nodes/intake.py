@@ -9,7 +9,7 @@ from graph.context import Context, Texts
 from graph.follow_up import in_context, is_follow_up
 from graph.state import Question, State, Turn, TurnLine
 
-MAX_QUESTIONS = 6
+MAX_QUESTIONS = 20
 """Lines of one turn that are searched for on their own; a longer burst is read as one question."""
 
 

@@ -9,15 +9,16 @@ from langgraph.runtime import Runtime
 
 from graph.context import Context, context_of
 from graph.state import Question, State
+from kb.chunks import GRADED_HITS
 from kb.ports import Retriever
 
 
 async def retrieve(state: State, runtime: Runtime[Context], *, retriever: Retriever) -> State:
     """Search for every reading of every question."""
-    top_k = context_of(runtime).top_k
+    limit = max(context_of(runtime).top_k, GRADED_HITS)
 
     async def search(question: Question) -> Question:
-        results = [await retriever.search(query, limit=top_k) for query in question["queries"]]
+        results = [await retriever.search(query, limit=limit) for query in question["queries"]]
         return {**question, "found": [[asdict(hit) for hit in hits] for hits in results]}
 
     return {"questions": list(await asyncio.gather(*map(search, state["questions"])))}

@@ -62,10 +62,10 @@ async def test_what_stays_open_is_handed_over_after_the_answer(bench):
 
 
 async def test_a_long_burst_is_one_question(bench):
-    await bench.customer(*[f"第{number}行说明文字内容" for number in range(9)])
+    await bench.customer(*[f"第{number}行说明文字内容" for number in range(21)])
     assert len(bench.knowledge.searched) == 1
     [ticket] = bench.outbox.tickets.values()
-    assert ticket.question.count("\n") == 8
+    assert ticket.question.count("\n") == 20
 
 
 async def test_a_follow_up_is_searched_with_the_previous_topic(bench):

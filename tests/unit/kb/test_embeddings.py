@@ -12,9 +12,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from kb import bundled
+from kb.api_embeddings import ApiEmbedder
 from kb.bundled import BundledEmbedder
 from kb.chunks import Chunk
-from kb.embeddings import ApiEmbedder, embed_chunks, make_embedder
+from kb.embeddings import embed_chunks, make_embedder
 from kb.errors import IndexUnavailableError, KbError
 from kb.settings import KbSettings
 

@@ -84,7 +84,8 @@ def test_steps_under_headings_of_their_own_stay_in_the_answer() -> None:
 
 def test_the_answer_is_plain_text() -> None:
     text = (
-        "### 如何退款?\n\n请看**官网**[说明](https://e.cn/a)和<https://e.cn>：\n\n1. 打开`订单`\n2. 点*退款*\n   - 子项\n\n"
+        "### 如何退款?\n\n请看**官网**[说明](https://e.cn/a)和<https://e.cn>：\n\n"
+        "1. 打开`订单`\n2. 点*退款*\n   - 子项\n\n"
         "- 一\n- 二\n\n| 方式 | 天数 |\n|---|---|\n| 微信 | 1 |\n\n> 引用<br>换行\n\n<b>网页</b>"
     )
     [chunk] = split_markdown(text, source="a.md")
@@ -92,6 +93,15 @@ def test_the_answer_is_plain_text() -> None:
         "请看官网说明(https://e.cn/a)和https://e.cn：\n\n1. 打开订单\n2. 点退款\n  • 子项\n\n• 一\n• 二\n\n"
         "• 方式：微信；天数：1\n\n引用\n换行\n\n网页"
     )
+
+
+def test_code_pictures_and_raw_html_lose_their_markup() -> None:
+    text = (
+        "### 怎么配置?\n\n```ini\na = 1\n```\n\n"
+        "![图](https://e.cn/a.png) <i>斜</i><br>行\n\n<div>块<br/>行</div>\n\n<hr>"
+    )
+    [chunk] = split_markdown(text, source="a.md")
+    assert chunk.answer == "a = 1\n\n图(https://e.cn/a.png) 斜\n行\n\n块\n行"
 
 
 def test_front_matter_gives_the_category_and_is_not_a_text() -> None:
