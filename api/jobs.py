@@ -63,14 +63,15 @@ class Jobs:
         app.task(name="turn", queue=TURNS, retry=Backoff())(self.turn)
         app.task(name="deliver", queue=FAST, retry=Backoff())(self.deliver)
         app.task(name="welcome", queue=FAST)(self.welcome)
+        # Six fields: the last one is the seconds.
         periodic: list[tuple[str, str, Callable[..., Awaitable[None]]]] = [
             ("reconcile", "* * * * *", self.reconcile),
-            ("embed", "*/2 * * * * *", self.embed),
-            ("sweep", "*/30 * * * * *", self.sweep),
+            ("embed", "* * * * * */2", self.embed),
+            ("sweep", "* * * * * */30", self.sweep),
         ]
         for name, cron, job in periodic:
             app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))
-        app.periodic(cron="*/5 * * * * *")(
+        app.periodic(cron="* * * * * */5")(
             app.task(name="reap", queue=FAST, queueing_lock="reap", pass_context=True)(self.reap)
         )
 

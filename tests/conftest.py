@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,9 +21,10 @@ TEMPLATE = "kefu_template"
 
 
 @pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_uri() -> Iterator[str]:
     """Connection string of the embedded server's maintenance database."""
-    with embedded_postgres(tmp_path_factory.mktemp("postgres")) as uri:
+    # Not below pytest's own folder: every session closes that to other users, and as root the server is another user.
+    with tempfile.TemporaryDirectory(prefix="kefu-test-") as folder, embedded_postgres(Path(folder)) as uri:
         yield uri
 
 

@@ -52,10 +52,13 @@ class TelegramDesk:
             request=self._request,
             get_updates_request=self._request,
         )
-        self._has_topics: bool | None = None
+        self._has_topics = False
+        """Whether Telegram is known to have topics here; asked again for every place while it is not."""
 
     async def place(self, post: DeskPost, known: DeskPlace | None) -> DeskPlace:
         """Return where this conversation is shown, making a topic for it where there are topics.
+
+        A topic made here and never recorded stays behind empty: nothing is shown in it before the caller knows it.
 
         Raises:
             DeskUnavailableError: no answer, a server error, or too many messages (`retry_after`).
@@ -66,14 +69,13 @@ class TelegramDesk:
                 return DeskPlace(chat_id=self._chat_id, topic_id=None)
             if known is not None and known.chat_id == self._chat_id and known.topic_id is not None:
                 return known
-            topic = await self._bot.create_forum_topic(self._chat_id, topic_name(post))
-        return DeskPlace(chat_id=self._chat_id, topic_id=topic.message_thread_id)
+            return DeskPlace(chat_id=self._chat_id, topic_id=await self._make_topic(topic_name(post)))
 
     async def post(self, post: DeskPost, place: DeskPlace) -> int:
         """Show something and return the message's id.
 
         Raises:
-            TopicGoneError: the topic was deleted at the desk.
+            TopicGoneError: the topic was deleted at the desk, or all were: `place` without it finds another.
             DeskUnavailableError: no answer, a server error, or too many messages (`retry_after`).
             DeskError: something at the desk must be mended first; the message says what.
         """
@@ -132,7 +134,7 @@ class TelegramDesk:
         Raises:
             DeskError: as for `post`.
         """
-        self._has_topics = None
+        self._has_topics = False
         with self._desk_errors():
             me = await self._bot.get_me()
             if not await self._is_forum():
@@ -147,10 +149,22 @@ class TelegramDesk:
         await self._request.shutdown()
 
     async def _is_forum(self) -> bool:
-        if self._has_topics is None:
+        if not self._has_topics:
             chat = await self._bot.get_chat(self._chat_id)
             self._has_topics = bool(chat.is_forum)
         return self._has_topics
+
+    async def _make_topic(self, name: str) -> int | None:
+        """Return a new topic; None when topics were switched off since the chat was looked up."""
+        try:
+            topic = await self._bot.create_forum_topic(self._chat_id, name)
+        except BadRequest as error:
+            if "not a forum" not in error.message.lower():
+                raise
+            logger.warning("Topics were switched off: people answer by replying", extra={"action": "desk_topics_off"})
+            self._has_topics = False
+            return None
+        return topic.message_thread_id
 
     async def _send(self, rendered: Rendered, topic_id: int | None) -> int:
         rows = [[InlineKeyboardButton(button.label, callback_data=button.data) for button in rendered.buttons]]
@@ -214,12 +228,6 @@ class TelegramDesk:
         words = description.lower()
         if "chat not found" in words:
             return f"the Telegram bot does not see chat {self._chat_id}: add it there and check NOTIFICATION_CHANNEL"
-        if "not a forum" in words:
-            self._has_topics = None
-            return (
-                f"topics were switched off in Telegram chat {self._chat_id}: switch them on in the group's settings;"
-                " without them the next message goes to the chat itself"
-            )
         if any(sign in words for sign in ("not enough rights", "chat_admin_required", "topic_closed")):
             return self._no_topic_right()
         return f"Telegram refused: {description}"

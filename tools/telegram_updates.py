@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from tools.messages import DeskEvent, DeskPlace
@@ -23,6 +24,8 @@ COMMANDS: Mapping[str, Literal["done", "close", "help"]] = {
     "start": "help",
 }
 BUTTONS: Mapping[str, Literal["draft", "done"]] = {"draft": "draft", "done": "done"}
+TICKET_ID = re.compile(r"[0-9a-zA-Z_-]{1,40}", re.ASCII)
+"""What a ticket is called: button data comes from people's programs, which can write anything into it."""
 
 _Fields = Mapping[str, Any]
 _Action = Literal["text", "draft", "done", "close", "help", "unsupported"]
@@ -33,7 +36,8 @@ def parse_update(update: Mapping[str, Any], *, chat_id: int, bot_id: int | None 
 
     A text counts when it is said in a customer's topic or as a real reply (with `bot_id`: outside topics, a reply to
     the bot). In a private chat with the bot any other text becomes `help`, because it was surely meant as an answer.
-    Whatever starts with a slash is a command and never goes to a customer. Edited messages are ignored.
+    Whatever starts with a slash is a command and never goes to a customer. A reply to one of the bot's cards names its
+    ticket, whatever it says. Edited messages are ignored.
     """
     if not isinstance(update, Mapping):
         return None
@@ -53,17 +57,18 @@ def _pressed(update_id: int, query: _Fields, chat_id: int) -> DeskEvent | None:
     message = _fields(query, "message")
     agent = _person(_fields(query, "from"))
     callback_id = _text(query, "id")
-    kind, _, ticket_id = _text(query, "data").partition(":")
+    button = _button(_text(query, "data"))
     if message is None or _chat_of(message) != chat_id or agent is None:
         return None
-    if kind not in BUTTONS or not ticket_id or not callback_id:
+    if button is None or not callback_id:
         return None
+    action, ticket_id = button
     return DeskEvent(
         update_id=update_id,
         place=DeskPlace(chat_id=chat_id, topic_id=_topic_of(message)),
         reply_to=None,
         agent=agent,
-        action=BUTTONS[kind],
+        action=action,
         text="",
         ticket_id=ticket_id,
         callback_id=callback_id,
@@ -89,6 +94,7 @@ def _said(update_id: int, message: _Fields, chat_id: int, bot_id: int | None) ->
         agent=agent,
         action=action,
         text=text if action == "text" else "",
+        ticket_id=None if reply_to is None else _ticket_of(message, bot_id),
     )
 
 
@@ -149,6 +155,32 @@ def _reply_of(message: _Fields, topic_id: int | None, bot_id: int | None) -> int
     if topic_id is None and bot_id is not None and author is not None and author.get("id") != bot_id:
         return None
     return message_id
+
+
+def _ticket_of(message: _Fields, bot_id: int | None) -> str | None:
+    """Read the ticket off the card a message replies to: it is there even when nobody recorded the card."""
+    card = _fields(message, "reply_to_message") or {}
+    author = _fields(card, "from") or {}
+    if author.get("is_bot") is not True or (bot_id is not None and author.get("id") != bot_id):
+        return None
+    buttons = (_button(data) for data in _button_data(_fields(card, "reply_markup") or {}))
+    return next((button[1] for button in buttons if button is not None), None)
+
+
+def _button_data(markup: _Fields) -> Iterator[str]:
+    rows = markup.get("inline_keyboard")
+    for row in rows if isinstance(rows, list) else []:
+        for key in row if isinstance(row, list) else []:
+            if isinstance(key, Mapping):
+                yield _text(key, "callback_data")
+
+
+def _button(data: str) -> tuple[Literal["draft", "done"], str] | None:
+    """Return what a button does and its ticket; None for a button that is not ours."""
+    kind, _, ticket_id = data.partition(":")
+    if kind not in BUTTONS or not TICKET_ID.fullmatch(ticket_id):
+        return None
+    return BUTTONS[kind], ticket_id
 
 
 def _chat_of(message: _Fields) -> int | None:

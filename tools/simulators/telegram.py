@@ -220,9 +220,9 @@ class TelegramSimulator:
     ) -> int:
         state = self._state
         answered = state.message(reply_to) if reply_to is not None else None
-        if topic_id is None and answered is not None:
+        if topic_id is None and answered is not None and state.is_forum:
             topic_id = answered.topic_id
-        if topic_id is not None and topic_id not in state.topics:
+        if topic_id is not None and state.topic(topic_id) is None:
             raise ValueError(f"there is no topic {topic_id}")
         message_id = state.new_message_id()
         body = {**state.envelope(message_id, topic_id, chat_id), "from": state.agent_json(agent), **content}

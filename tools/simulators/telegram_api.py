@@ -212,7 +212,7 @@ class BotApi:
     def _target_topic(self, params: Params) -> int | None:
         if params.get("message_thread_id") is None:
             return None
-        topic = self._state.topics.get(_integer(params, "message_thread_id"))
+        topic = self._state.topic(_integer(params, "message_thread_id"))
         if topic is None:
             raise _bad("message thread not found")
         if topic.is_closed and not self._state.can_manage_topics:

@@ -151,18 +151,15 @@ class ChatState:
 
     def message_json(self, message: BotMessage) -> JsonDict:
         """Describe one of the bot's messages."""
-        body = {**self.envelope(message.message_id, message.topic_id), "from": self.bot_json(), "text": message.text}
+        body = self._bot_message_json(message)
         if message.reply_to is not None:
             body["reply_to_message"] = self.reply_json(message.reply_to)
-        if message.buttons:
-            keys = [{"text": button.text, "callback_data": button.data} for button in message.buttons]
-            body["reply_markup"] = {"inline_keyboard": [keys]}
         return body
 
     def envelope(self, message_id: int, topic_id: int | None, chat_id: int | None = None) -> JsonDict:
-        """Return the fields every message has."""
+        """Return the fields every message has; what once stood in a topic no longer says so without topics."""
         body: JsonDict = {"message_id": message_id, "date": int(time.time()), "chat": self.chat_json(chat_id)}
-        if topic_id is not None:
+        if topic_id is not None and self.is_forum:
             body |= {"message_thread_id": topic_id, "is_topic_message": True}
         return body
 
@@ -171,10 +168,21 @@ class ChatState:
         message = self.message(message_id)
         if message is None:
             return {**self.envelope(message_id, None), "from": self.agent_json("同事"), "text": "…"}
-        return {**self.envelope(message_id, message.topic_id), "from": self.bot_json(), "text": message.text}
+        return self._bot_message_json(message)
 
     def topic_reply_json(self, topic_id: int) -> JsonDict:
         """Describe the service message a topic begins with: what is written there replies to it, unless to another."""
         topic = self.topics[topic_id]
         created = {"name": topic.name, "icon_color": 7322096}
         return {**self.envelope(topic_id, topic_id), "from": self.bot_json(), "forum_topic_created": created}
+
+    def topic(self, topic_id: int) -> Topic | None:
+        """Find a topic; there is none while topics are switched off."""
+        return self.topics.get(topic_id) if self.is_forum else None
+
+    def _bot_message_json(self, message: BotMessage) -> JsonDict:
+        body = {**self.envelope(message.message_id, message.topic_id), "from": self.bot_json(), "text": message.text}
+        if message.buttons:
+            keys = [{"text": button.text, "callback_data": button.data} for button in message.buttons]
+            body["reply_markup"] = {"inline_keyboard": [keys]}
+        return body

@@ -317,6 +317,37 @@ async def test_a_reply_stays_in_the_topic_of_what_it_answers(
     assert message["reply_to_message"]["from"]["is_bot"] is True
 
 
+async def test_a_reply_carries_what_it_answers_with_its_buttons(
+    telegram: TelegramSimulator, call: Call, write: Call
+) -> None:
+    keys = {"inline_keyboard": [[{"text": "交还", "callback_data": "done:1"}]]}
+    plain = (await write())["result"]["message_id"]
+    card = (await write(reply_markup=keys, reply_parameters={"message_id": plain}))["result"]["message_id"]
+    await telegram.agent_writes("好", reply_to=card)
+    await telegram.agent_writes("好", reply_to=plain)
+    to_card, to_plain = [update["message"]["reply_to_message"] for update in (await call("getUpdates"))["result"]]
+    assert to_card["reply_markup"] == keys
+    assert "reply_to_message" not in to_card
+    assert "reply_markup" not in to_plain
+
+
+async def test_topics_rest_while_they_are_switched_off(
+    telegram: TelegramSimulator, call: Call, write: Call, make_topic: Callable[[], Awaitable[int]]
+) -> None:
+    topic_id = await make_topic()
+    card = (await write(message_thread_id=topic_id))["result"]["message_id"]
+    telegram.set_forum(is_forum=False)
+    assert (await write(message_thread_id=topic_id))["description"] == "Bad Request: message thread not found"
+    await telegram.agent_writes("好", reply_to=card)
+    message = (await call("getUpdates"))["result"][0]["message"]
+    assert message["reply_to_message"]["message_id"] == card
+    assert "is_topic_message" not in message
+    with pytest.raises(ValueError, match="no topic"):
+        await telegram.agent_writes("好", topic_id=topic_id)
+    telegram.set_forum(is_forum=True)
+    assert (await write(message_thread_id=topic_id))["ok"]
+
+
 async def test_people_write_in_other_chats_and_send_other_things(telegram: TelegramSimulator, call: Call) -> None:
     asked = await telegram.agent_writes("有人吗", chat_id=-5)
     await telegram.agent_sends({"photo": [{"file_id": "f"}]}, reply_to=asked)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import SecretStr
 
-from tools.messages import DeskPost, Handoff, Line
+from tools.messages import DeskPlace, DeskPost, Handoff, Line
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What was posted, and where."""
+
+    place: DeskPlace
+    message_id: int
+
+
+@pytest.fixture
+def show() -> Callable[..., Awaitable[Shown]]:
+    """Find a place for something and show it there."""
+
+    async def run(desk: TelegramDesk, post: DeskPost, known: DeskPlace | None = None) -> Shown:
+        place = await desk.place(post, known)
+        return Shown(place=place, message_id=await desk.post(post, place))
+
+    return run
 
 
 @pytest.fixture

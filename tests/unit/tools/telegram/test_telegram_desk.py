@@ -1,6 +1,6 @@
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
+from tools.errors import DeskError, DeskUnavailableError
 from tools.messages import DeskPlace, DeskPost
 from tools.ports import Desk
 from tools.simulators.server import LoopbackServer
@@ -18,6 +18,7 @@ from tools.telegram import TelegramDesk
 
 MakeCard = Callable[..., DeskPost]
 OpenDesk = Callable[..., TelegramDesk]
+Show = Callable[..., Awaitable[Any]]
 
 LINE = DeskPost(kind="customer", thread_id="kf:wk1:wmABCDEF123456", customer_name="张三", text="还在吗")
 
@@ -32,9 +33,9 @@ async def test_nothing_is_asked_before_the_first_call(forum: TelegramSimulator, 
 
 
 async def test_a_card_opens_a_topic_named_after_the_customer(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
-    posted = await desk.post(card(), None)
+    posted = await show(desk, card())
     (topic,) = forum.topics
     (message,) = forum.messages
     assert topic.name == "张三"
@@ -45,36 +46,12 @@ async def test_a_card_opens_a_topic_named_after_the_customer(
     assert [button.data for button in message.buttons] == ["draft:t-1", "done:t-1"]
 
 
-async def test_everything_later_goes_to_the_same_topic(
-    forum: TelegramSimulator, desk: TelegramDesk, posts: dict[str, DeskPost]
-) -> None:
-    first = await desk.post(posts["card"], None)
-    for post in (posts["customer"], posts["notice"], posts["card"]):
-        assert (await desk.post(post, first.place)).place == first.place
-    assert len(forum.topics) == 1
-    assert [message.text for message in forum.messages][1:3] == ["👤 张三:还在吗 <b>&", "ℹ️ 客户已离开"]
-
-
-async def test_the_chat_is_looked_up_once(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
-    place = (await desk.post(card(), None)).place
-    await desk.post(card(), place)
-    assert forum.calls.count("getChat") == 1
-
-
-async def test_a_place_in_another_chat_is_not_used(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
-) -> None:
-    posted = await desk.post(card(), DeskPlace(chat_id=-5, topic_id=99))
-    assert posted.place.chat_id == forum.chat_id
-    assert [topic.topic_id for topic in forum.topics] == [posted.place.topic_id]
-
-
 async def test_without_topics_the_card_stands_in_the_chat(
-    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, posts: dict[str, DeskPost]
+    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, posts: dict[str, DeskPost], show: Show
 ) -> None:
     place = DeskPlace(chat_id=plain_chat.chat_id, topic_id=None)
     for post in posts.values():
-        posted = await plain_desk.post(post, None)
+        posted = await show(plain_desk, post)
         assert posted.place == place
         assert posted.message_id == plain_chat.messages[-1].message_id
     assert plain_chat.topics == ()
@@ -83,110 +60,80 @@ async def test_without_topics_the_card_stands_in_the_chat(
 
 
 async def test_markup_in_a_customers_text_reaches_people_as_text(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
-    await desk.post(card(question="<b>&</i> <script>", draft="a<b && c>d"), None)
+    await show(desk, card(question="<b>&</i> <script>", draft="a<b && c>d"))
     assert "<b>&</i> <script>" in forum.messages[0].text
     assert "a<b && c>d" in forum.messages[0].text
 
 
-async def test_the_longest_card_is_accepted(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
-    await desk.post(card(question="&" * 9000, draft="😀" * 9000, customer_name="<" * 300), None)
+async def test_the_longest_card_is_accepted(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
+) -> None:
+    await show(desk, card(question="&" * 9000, draft="😀" * 9000, customer_name="<" * 300))
     assert len(forum.messages) == 1
 
 
-@pytest.mark.parametrize("kind", ["card", "customer", "notice"])
-async def test_a_deleted_topic_is_made_anew(
-    forum: TelegramSimulator, desk: TelegramDesk, posts: dict[str, DeskPost], kind: str
-) -> None:
-    old = (await desk.post(posts["card"], None)).place
-    assert old.topic_id is not None
-    await forum.delete_topic(old.topic_id)
-    posted = await desk.post(posts[kind], old)
-    assert posted.place.topic_id != old.topic_id
-    assert [topic.topic_id for topic in forum.topics] == [posted.place.topic_id]
-    assert forum.messages[-1].topic_id == posted.place.topic_id
-
-
-async def test_a_topic_that_vanishes_again_at_once_is_not_chased(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
-) -> None:
-    forum.fail_next("sendMessage", 400, description="Bad Request: message thread not found", times=2)
-    with pytest.raises(TopicGoneError):
-        await desk.post(card(), None)
-    assert forum.calls.count("createForumTopic") == 2
-
-
-async def test_a_failed_card_is_repeated_in_the_topic_it_had_opened(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
-) -> None:
-    forum.fail_next("sendMessage", 429, retry_after=1)
-    with pytest.raises(DeskUnavailableError):
-        await desk.post(card(), None)
-    posted = await desk.post(card(), None)
-    assert [topic.topic_id for topic in forum.topics] == [posted.place.topic_id]
-
-
 async def test_too_many_requests_says_how_long_to_wait(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
     forum.fail_next("sendMessage", 429, retry_after=17)
     with pytest.raises(DeskUnavailableError) as caught:
-        await desk.post(card(), None)
+        await show(desk, card())
     assert caught.value.retry_after == 17
     assert caught.value.transient
 
 
 async def test_too_many_requests_may_not_say_how_long(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
     forum.fail_next("getChat", 429)
     with pytest.raises(DeskUnavailableError) as caught:
-        await desk.post(card(), None)
+        await show(desk, card())
     assert caught.value.retry_after is None
 
 
 @pytest.mark.parametrize("method", ["getChat", "createForumTopic", "sendMessage"])
 async def test_a_server_error_is_transient(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, method: str
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, method: str, show: Show
 ) -> None:
     for code in (500, 502, 503):
         forum.fail_next(method, code)
         with pytest.raises(DeskUnavailableError):
-            await desk.post(card(), None)
-    await desk.post(card(), None)
+            await show(desk, card())
+    await show(desk, card())
     assert len(forum.messages) == 1
 
 
 async def test_a_dead_telegram_is_transient_and_forgotten_when_it_is_back(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
     await forum.stop()
     with pytest.raises(DeskUnavailableError, match="does not answer"):
-        await desk.post(card(), None)
+        await show(desk, card())
     await forum.start()
-    await desk.post(card(), None)
+    await show(desk, card())
     assert len(forum.messages) == 1
 
 
 async def test_a_telegram_that_hangs_is_transient(
-    forum: TelegramSimulator, open_desk: OpenDesk, card: MakeCard
+    forum: TelegramSimulator, open_desk: OpenDesk, card: MakeCard, show: Show
 ) -> None:
     forum.latency = 30
     with pytest.raises(DeskUnavailableError):
-        await open_desk(forum, timeout=0.1).post(card(), None)
+        await show(open_desk(forum, timeout=0.1), card())
 
 
 @pytest.mark.parametrize("api_path", ["/not-the-bot-api", ""])
 async def test_a_refused_token_is_named_and_not_shown(
-    forum: TelegramSimulator, card: MakeCard, caplog: pytest.LogCaptureFixture, api_path: str
+    forum: TelegramSimulator, card: MakeCard, caplog: pytest.LogCaptureFixture, api_path: str, show: Show
 ) -> None:
     caplog.set_level(logging.INFO, logger="tools")
     desk = TelegramDesk(
         token=SecretStr("1:wrong-token"), chat_id=forum.chat_id, api_base=f"{forum.api_base}{api_path}", timeout=5
     )
     with pytest.raises(DeskError, match=r"TELEGRAM_BOT_TOKEN.*@BotFather") as caught:
-        await desk.post(card(), None)
+        await show(desk, card())
     await desk.close()
     assert not caught.value.transient
     assert "wrong-token" not in str(caught.value) + caplog.text
@@ -207,44 +154,35 @@ async def test_what_must_be_mended_at_the_desk_is_said_in_one_line(
 ) -> None:
     forum.fail_next(method, refusal[0], description=refusal[1])
     with pytest.raises(DeskError, match=words) as caught:
-        await desk.post(LINE, None)
+        await desk.post(LINE, await desk.place(LINE, None))
     assert not caught.value.transient
     assert "\n" not in str(caught.value)
 
 
-async def test_a_chat_that_moved_names_its_new_id(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
+async def test_a_chat_that_moved_names_its_new_id(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
+) -> None:
     forum.fail_next("getChat", 400, migrate_to_chat_id=-1009)
     with pytest.raises(DeskError, match="NOTIFICATION_CHANNEL=telegram:-1009"):
-        await desk.post(card(), None)
-
-
-async def test_topics_switched_off_later_are_noticed(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
-) -> None:
-    await desk.post(card(), None)
-    forum.set_forum(is_forum=False)
-    with pytest.raises(DeskError, match="switch them on"):
-        await desk.post(card(thread_id="kf:wk1:other"), None)
-    posted = await desk.post(card(thread_id="kf:wk1:other"), None)
-    assert posted.place.topic_id is None
+        await show(desk, card())
 
 
 async def test_an_answer_that_is_not_telegrams_is_transient(
-    desk: TelegramDesk, forum: TelegramSimulator, card: MakeCard
+    desk: TelegramDesk, forum: TelegramSimulator, card: MakeCard, show: Show
 ) -> None:
     forum.fail_next("getChat", 200)
     with pytest.raises(DeskUnavailableError, match=r"unreadable.*TELEGRAM_API_BASE"):
-        await desk.post(card(), None)
+        await show(desk, card())
 
 
-async def test_a_web_page_instead_of_an_answer_is_transient() -> None:
+async def test_a_web_page_instead_of_an_answer_is_transient(show: Show) -> None:
     async def page(_: Request) -> Response:
         return HTMLResponse("<html>please sign in</html>")
 
     async with LoopbackServer(Starlette(routes=[Route("/{path:path}", page, methods=["POST"])])) as portal:
         desk = TelegramDesk(token=SecretStr("1:a"), chat_id=1, api_base=portal.url)
         with pytest.raises(DeskUnavailableError, match="TELEGRAM_API_BASE"):
-            await desk.post(LINE, None)
+            await show(desk, LINE)
         await desk.close()
 
 
@@ -262,39 +200,25 @@ async def test_a_check_finds_a_missing_right(forum: TelegramSimulator, desk: Tel
         await desk.check()
 
 
-async def test_a_closed_topic_is_still_written_to(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
-    place = (await desk.post(card(), None)).place
-    assert place.topic_id is not None
-    await forum.close_topic(place.topic_id)
-    assert (await desk.post(card(), place)).place == place
-
-
-async def test_two_customers_of_one_name_have_two_topics(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
-) -> None:
-    first = await desk.post(card(), None)
-    second = await desk.post(replace(card(), thread_id="kf:wk1:other"), None)
-    assert first.place != second.place
-    assert len(forum.topics) == 2
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_proxy_in_the_environment_is_not_asked_about_loopback(
-    forum: TelegramSimulator, monkeypatch: pytest.MonkeyPatch, host: str
+    forum: TelegramSimulator, monkeypatch: pytest.MonkeyPatch, host: str, show: Show
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     api_base = forum.api_base.replace("127.0.0.1", host)
     desk = TelegramDesk(token=SecretStr(forum.token), chat_id=forum.chat_id, api_base=api_base)
-    await desk.post(LINE, None)
+    await show(desk, LINE)
     await desk.close()
     assert len(forum.messages) == 1
 
 
-async def test_a_proxy_in_the_environment_leads_to_the_real_telegram(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_in_the_environment_leads_to_the_real_telegram(
+    monkeypatch: pytest.MonkeyPatch, show: Show
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     desk = TelegramDesk(token=SecretStr("1:a"), chat_id=1, api_base="http://telegram.invalid", timeout=5)
     with pytest.raises(DeskUnavailableError, match="ConnectError"):
-        await desk.post(LINE, None)
+        await show(desk, LINE)
     await desk.close()

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from tools.telegram_updates import parse_update
 
 MakeCard = Callable[..., DeskPost]
 OpenDesk = Callable[..., TelegramDesk]
+Show = Callable[..., Awaitable[Any]]
 
 
 def event_at(place: DeskPlace, *, reply_to: int | None = None, callback_id: str | None = None) -> DeskEvent:
@@ -25,8 +27,10 @@ def event_at(place: DeskPlace, *, reply_to: int | None = None, callback_id: str 
     )
 
 
-async def test_a_press_is_answered_with_a_pop_up(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
-    posted = await desk.post(card(), None)
+async def test_a_press_is_answered_with_a_pop_up(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
+) -> None:
+    posted = await show(desk, card())
     callback_id = await forum.agent_presses(posted.message_id, "done:t-1")
     await desk.acknowledge(event_at(posted.place, callback_id=callback_id), "好" * 300)
     (answer,) = forum.callback_answers
@@ -47,17 +51,19 @@ async def test_another_refusal_of_an_answer_is_an_error(forum: TelegramSimulator
         await desk.acknowledge(event_at(DeskPlace(chat_id=1, topic_id=None), callback_id="c"), "已交还")
 
 
-async def test_a_command_is_answered_in_its_topic(forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard) -> None:
-    place = (await desk.post(card(), None)).place
+async def test_a_command_is_answered_in_its_topic(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
+) -> None:
+    place = (await show(desk, card())).place
     await desk.acknowledge(event_at(place), "用法:<直接回复>")
     assert forum.messages[-1].topic_id == place.topic_id
     assert forum.messages[-1].text == "用法:<直接回复>"
 
 
 async def test_a_reply_is_answered_under_what_it_replied_to(
-    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, card: MakeCard
+    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
-    posted = await plain_desk.post(card(), None)
+    posted = await show(plain_desk, card())
     await plain_desk.acknowledge(event_at(posted.place, reply_to=posted.message_id), "已发送")
     assert plain_chat.messages[-1].reply_to == posted.message_id
     await plain_desk.acknowledge(event_at(posted.place, reply_to=999), "已发送")
@@ -65,9 +71,9 @@ async def test_a_reply_is_answered_under_what_it_replied_to(
 
 
 async def test_a_word_into_a_deleted_topic_is_dropped(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
-    place = (await desk.post(card(), None)).place
+    place = (await show(desk, card())).place
     assert place.topic_id is not None
     await forum.delete_topic(place.topic_id)
     await desk.acknowledge(event_at(place), "已发送")
@@ -75,9 +81,9 @@ async def test_a_word_into_a_deleted_topic_is_dropped(
 
 
 async def test_a_persons_answer_comes_back_through_polling(
-    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
-    place = (await desk.post(card(), None)).place
+    place = (await show(desk, card())).place
     polling = asyncio.create_task(desk.poll(0, 30))
     await forum.wait_until(lambda: "GetUpdates" in forum.calls)
     await forum.agent_writes("可以开", topic_id=place.topic_id, agent="小李")
@@ -89,14 +95,37 @@ async def test_a_persons_answer_comes_back_through_polling(
 
 
 async def test_a_press_comes_back_through_polling(
-    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, card: MakeCard
+    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, card: MakeCard, show: Show
 ) -> None:
-    posted = await plain_desk.post(card(), None)
+    posted = await show(plain_desk, card())
     callback_id = await plain_chat.agent_presses(posted.message_id, "draft:t-1")
     (update,) = await plain_desk.poll(0, 0)
     event = parse_update(update, chat_id=plain_chat.chat_id)
     assert event is not None
     assert (event.action, event.ticket_id, event.callback_id) == ("draft", "t-1", callback_id)
+
+
+@pytest.mark.parametrize("text", ["可以开", "/done"])
+async def test_a_reply_to_a_card_comes_back_with_its_ticket(
+    forum: TelegramSimulator, desk: TelegramDesk, card: MakeCard, show: Show, text: str
+) -> None:
+    posted = await show(desk, card())
+    await forum.agent_writes(text, reply_to=posted.message_id)
+    (update,) = await desk.poll(0, 0)
+    event = parse_update(update, chat_id=forum.chat_id)
+    assert event is not None
+    assert (event.place, event.reply_to, event.ticket_id) == (posted.place, posted.message_id, "t-1")
+
+
+async def test_a_reply_to_a_line_comes_back_without_a_ticket(
+    plain_chat: TelegramSimulator, plain_desk: TelegramDesk, customer_line: DeskPost, show: Show
+) -> None:
+    posted = await show(plain_desk, customer_line)
+    await plain_chat.agent_writes("在的", reply_to=posted.message_id)
+    (update,) = await plain_desk.poll(0, 0)
+    event = parse_update(update, chat_id=plain_chat.chat_id)
+    assert event is not None
+    assert (event.text, event.reply_to, event.ticket_id) == ("在的", posted.message_id, None)
 
 
 async def test_an_odd_update_does_not_stop_polling(forum: TelegramSimulator, desk: TelegramDesk) -> None:

@@ -12,6 +12,15 @@ FORUM = {"id": CHAT, "type": "supergroup", "title": "客服", "is_forum": True}
 GROUP = {"id": CHAT, "type": "group", "title": "客服"}
 TOPIC = {"chat": FORUM, "message_thread_id": 50, "is_topic_message": True}
 BOT_MESSAGE = {"message_id": 70, "from": {"id": BOT, "is_bot": True, "first_name": "bot"}, "text": "card"}
+CARD = {
+    **BOT_MESSAGE,
+    "reply_markup": {
+        "inline_keyboard": [
+            [{"text": "官网", "url": "https://example.com"}],
+            [{"text": "发送草稿", "callback_data": "draft:t-1"}, {"text": "交还", "callback_data": "done:t-1"}],
+        ]
+    },
+}
 TOPIC_CREATED = {"message_id": 50, "forum_topic_created": {"name": "张三", "icon_color": 1}}
 
 
@@ -66,6 +75,65 @@ def test_a_reply_to_a_card_in_a_chat_without_topics_is_for_its_customer() -> Non
     event = read(said(chat=GROUP, text="好", reply_to_message=BOT_MESSAGE))
     assert event is not None
     assert (event.place.topic_id, event.reply_to, event.action, event.text) == (None, 70, "text", "好")
+
+
+@pytest.mark.parametrize("place", [{"chat": GROUP}, TOPIC])
+@pytest.mark.parametrize(
+    ("content", "action"),
+    [
+        ({"text": "好"}, "text"),
+        ({"text": "/done"}, "done"),
+        ({"text": "/close"}, "close"),
+        ({"photo": [{"file_id": "f"}]}, "unsupported"),
+    ],
+)
+def test_a_reply_to_a_card_names_its_ticket(place: dict[str, Any], content: dict[str, Any], action: str) -> None:
+    event = read(said(**place, **content, reply_to_message=CARD))
+    assert event is not None
+    assert (event.action, event.ticket_id, event.reply_to, event.callback_id) == (action, "t-1", 70, None)
+
+
+def test_the_ticket_is_read_without_the_bots_id_too() -> None:
+    event = parse_update(said(**TOPIC, text="好", reply_to_message=CARD), chat_id=CHAT)
+    assert event is not None
+    assert event.ticket_id == "t-1"
+
+
+@pytest.mark.parametrize("author", [AGENT, {"id": 8, "is_bot": True, "first_name": "b"}, None, "x"])
+def test_only_a_card_of_the_bots_own_names_a_ticket(author: Any) -> None:
+    event = read(said(**TOPIC, text="好", reply_to_message={**CARD, "from": author}))
+    assert event is not None
+    assert (event.action, event.reply_to, event.ticket_id) == ("text", 70, None)
+
+
+def test_what_a_topic_began_with_names_no_ticket() -> None:
+    event = read(said(**TOPIC, text="好", reply_to_message={**CARD, **TOPIC_CREATED}))
+    assert event is not None
+    assert (event.reply_to, event.ticket_id) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        None,
+        "x",
+        [],
+        {},
+        {"inline_keyboard": None},
+        {"inline_keyboard": "draft:t-1"},
+        {"inline_keyboard": {"0": []}},
+        {"inline_keyboard": [None, 7, "draft:t-1", {}]},
+        {"inline_keyboard": [[None, 7, "draft:t-1", [], {}]]},
+        {"inline_keyboard": [[{"text": "x"}, {"callback_data": 7}, {"callback_data": ""}]]},
+        {"inline_keyboard": [[{"callback_data": "close:t-1"}, {"callback_data": "done"}, {"callback_data": "done:"}]]},
+        {"inline_keyboard": [[{"callback_data": "done:a b"}, {"callback_data": "done:\x00"}]]},
+        {"inline_keyboard": [[{"callback_data": "done:" + "t" * 41}, {"callback_data": "done:t-1\n"}]]},
+    ],
+)
+def test_a_reply_to_a_message_without_our_buttons_names_no_ticket(markup: Any) -> None:
+    event = read(said(**TOPIC, text="好", reply_to_message={**BOT_MESSAGE, "reply_markup": markup}))
+    assert event is not None
+    assert (event.action, event.reply_to, event.ticket_id) == ("text", 70, None)
 
 
 def test_a_reply_thread_is_not_a_topic() -> None:
@@ -200,6 +268,8 @@ def test_a_button_names_its_ticket(data: str, action: Any) -> None:
         {"data": "close:t-1"},
         {"data": "done:"},
         {"data": "done"},
+        {"data": "done:\x00"},
+        {"data": "done:" + "t" * 41},
         {"data": None},
         {"id": None},
         {"from": None},
