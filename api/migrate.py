@@ -61,13 +61,27 @@ async def migrate(conninfo: str) -> list[str]:
             await _require_pgvector(conn)
             return await _apply(conn)
     except psycopg.OperationalError as error:
-        raise DatabaseError(f"PostgreSQL does not answer: {str(error).strip()}; check KB_DB_URL") from error
+        raise _unreachable(error) from error
 
 
 async def pending(conninfo: str) -> list[str]:
-    """List what `migrate` would apply."""
-    async with await AsyncConnection.connect(conninfo, autocommit=True, row_factory=dict_row) as conn:
-        return [name for name in _wanted() if name not in await _ledger(conn)]
+    """List what `migrate` would apply.
+
+    Raises:
+        DatabaseError: the server cannot be reached.
+    """
+    try:
+        async with await AsyncConnection.connect(conninfo, autocommit=True, row_factory=dict_row) as conn:
+            ledger = await _ledger(conn)
+    except psycopg.OperationalError as error:
+        raise _unreachable(error) from error
+    return [name for name in _wanted() if name not in ledger]
+
+
+def _unreachable(error: psycopg.OperationalError) -> DatabaseError:
+    # The driver writes one line for each address it tried.
+    reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return DatabaseError(f"PostgreSQL does not answer: {reason}; check KB_DB_URL")
 
 
 def _wanted() -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from kb.settings import KbSettings
@@ -25,9 +27,17 @@ class ServiceSettings(Slice):
     @field_validator("kb_db_url")
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        if value and not _is_postgres_url(value.get_secret_value()):
             raise ValueError("is not a PostgreSQL URL; example: postgresql://kefu:…@127.0.0.1:5432/kefu")
         return value
+
+
+def _is_postgres_url(text: str) -> bool:
+    try:
+        conninfo_to_dict(text)
+    except ProgrammingError:
+        return False
+    return text.startswith(("postgresql://", "postgres://"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

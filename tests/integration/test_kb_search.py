@@ -66,11 +66,17 @@ async def test_hand_written_text_is_left_alone(pool: Pool) -> None:
     assert row["embedding_model"] == "other@example.com"
 
 
-async def test_a_row_that_cannot_be_read_does_not_spoil_the_search(pool: Pool, database_uri: str) -> None:
+async def test_metadata_that_is_no_object_is_refused_at_the_door(pool: Pool) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        async with pool.connection() as conn:
+            await conn.execute("insert into knowledge_chunks (content, metadata) values ('a', '\"text\"')")
+
+
+async def test_a_row_without_text_does_not_spoil_the_search(pool: Pool, database_uri: str) -> None:
     embedder = OtherEmbedder()
     await import_articles(pool, embedder, CHUNKS)
     async with pool.connection() as conn:
-        await conn.execute("insert into knowledge_chunks (content, metadata) values ('a', '\"text\"'), ('  ', '{}')")
+        await conn.execute("insert into knowledge_chunks (content, metadata) values ('  ', '{}')")
     assert await embed_waiting(pool, embedder) == 0
     async with open_vector_index(pool, database_uri, embedder) as index:
         assert len(await PgRetriever(index, embedder).search("退款", limit=9)) == 2

@@ -123,10 +123,10 @@ class TestWecomCallback:
         response = await site.client.post("/wecom/callback", params=query, content=body)
         assert response.status_code == 403
 
-    @pytest.mark.parametrize("body", [b"", b"{}", b"<xml></xml>", b"\xff\xfe", b"<xml><Encrypt>!</Encrypt></xml>"])
-    async def test_a_malformed_body_is_a_bad_request(self, site: Site, body: bytes) -> None:
-        response = await site.client.post("/wecom/callback", content=body)
-        assert response.status_code == 400
+    async def test_a_malformed_body_is_a_bad_request(self, site: Site) -> None:
+        for body in (b"", b"{}", b"<xml></xml>", b"\xff\xfe", b"<xml><Encrypt>!</Encrypt></xml>"):
+            response = await site.client.post("/wecom/callback", content=body)
+            assert response.status_code == 400, body
 
     async def test_an_oversized_body_is_refused_even_without_a_length(self, site: Site) -> None:
         async def endless() -> AsyncIterator[bytes]:
@@ -210,18 +210,16 @@ class TestTelegramWebhook:
         assert [row["payload"]["text"] for row in rows] == ["可以刻字"]
         assert [row["task_name"] for row in await site.rows("select task_name from procrastinate_jobs")] == ["turn"]
 
-    @pytest.mark.parametrize("headers", [{}, {"x-telegram-bot-api-secret-token": "guess"}])
-    async def test_without_the_secret_it_is_forbidden(
-        self, site: Site, update: dict[str, Any], headers: dict[str, str]
-    ) -> None:
-        response = await site.client.post("/telegram/webhook", json=update, headers=headers)
-        assert response.status_code == 403
+    async def test_without_the_secret_it_is_forbidden(self, site: Site, update: dict[str, Any]) -> None:
+        for headers in ({}, {"x-telegram-bot-api-secret-token": "guess"}):
+            response = await site.client.post("/telegram/webhook", json=update, headers=headers)
+            assert response.status_code == 403
         assert await site.rows("select id from inbox") == []
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff"])
-    async def test_what_is_no_update_is_a_bad_request(self, site: Site, body: bytes) -> None:
-        response = await site.client.post("/telegram/webhook", content=body, headers=self.HEADERS)
-        assert response.status_code == 400
+    async def test_what_is_no_update_is_a_bad_request(self, site: Site) -> None:
+        for body in (b"", b"{", b"[]", b'"x"', b"\xff"):
+            response = await site.client.post("/telegram/webhook", content=body, headers=self.HEADERS)
+            assert response.status_code == 400, body
 
     async def test_what_could_not_be_stored_is_to_be_sent_again(self, site: Site, update: dict[str, Any]) -> None:
         await site.services.pool.close()
@@ -336,18 +334,21 @@ class TestTestKb:
         assert 0 <= body["confidence"] <= 1
         assert body["decision"] in {"answer", "clarify", "escalate"}
 
-    @pytest.mark.parametrize(
-        "body",
-        [{}, {"query": ""}, {"query": "x" * 2001}, {"query": "a", "top_k": 0}, {"query": "a", "top_k": 51}, [], None],
-    )
-    async def test_a_bad_body_is_unprocessable(self, open_site: OpenSite, body: Any) -> None:
+    async def test_a_bad_body_is_unprocessable(self, open_site: OpenSite) -> None:
         site = await open_site({})
-        assert (await site.client.post("/api/test_kb", json=body)).status_code == 422
+        missing: list[Any] = [{}, [], None]
+        wrong = [{"query": ""}, {"query": "x" * 2001}, {"query": "a", "top_k": 0}, {"query": "a", "top_k": 51}]
+        for body in missing + wrong:
+            assert (await site.client.post("/api/test_kb", json=body)).status_code == 422, body
 
-    @pytest.mark.parametrize("query", ["a\0b", "🙂" * 100, "'; drop table knowledge_chunks; --", " "])
-    async def test_odd_questions_are_searched_like_any_other(self, open_site: OpenSite, query: str) -> None:
+    async def test_odd_questions_are_searched_like_any_other(self, open_site: OpenSite) -> None:
         site = await open_site({})
-        assert (await site.client.post("/api/test_kb", json={"query": query})).status_code == 200
+        for query in ("a\0b", "🙂" * 100, "'; drop table knowledge_chunks; --", " "):
+            assert (await site.client.post("/api/test_kb", json={"query": query})).status_code == 200, query
+        lone_surrogate = b'{"query": "\\ud800"}'
+        headers = {"content-type": "application/json"}
+        response = await site.client.post("/api/test_kb", content=lone_surrogate, headers=headers)
+        assert response.status_code in {200, 422}
 
     async def test_without_a_token_it_answers_this_machine_only(self, open_site: OpenSite) -> None:
         site = await open_site({})

@@ -123,7 +123,7 @@ class WecomClient:
         self._http = httpx.AsyncClient(base_url=api_base, timeout=timeout)
         self._corp_id = corp_id
         self._secret = secret
-        self._wait = wait or wait_exponential_jitter(initial=0.5, max=4, jitter=0.5)
+        self._wait = wait or wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5)
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CONCURRENT_CALLS))
         self.tokens = TokenCache(self._fetch_token, corp_id=corp_id, secret=secret, redis=redis, clock=clock)
 

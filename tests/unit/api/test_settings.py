@@ -53,6 +53,8 @@ def test_nothing_set_is_a_complete_configuration() -> None:
         ({"TELEGRAM_WEBHOOK_SECRET": "a b"}, "TELEGRAM_WEBHOOK_SECRET", "A-Z a-z 0-9"),
         ({"TELEGRAM_API_BASE": "telegram"}, "TELEGRAM_API_BASE", "https://api.telegram.org"),
         ({"KB_DB_URL": "mysql://root@db/kefu"}, "KB_DB_URL", "postgresql://"),
+        ({"KB_DB_URL": "postgresql://[::1/kefu"}, "KB_DB_URL", "postgresql://"),
+        ({"KB_DB_URL": "postgresql://h/kefu?nonsense=1"}, "KB_DB_URL", "postgresql://"),
         ({"KEFU_LOG_LEVEL": "LOUD"}, "KEFU_LOG_LEVEL", "DEBUG|INFO"),
         ({"KEFU_LOG_FORMAT": "xml"}, "KEFU_LOG_FORMAT", "console|json"),
         ({"MAX_WRONG_ANSWER_RATE": "2"}, "MAX_WRONG_ANSWER_RATE", "less than 1"),

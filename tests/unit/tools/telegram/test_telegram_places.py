@@ -125,8 +125,9 @@ async def test_a_new_conversation_goes_to_the_chat_when_topics_have_just_been_sw
 ) -> None:
     await desk.place(card(), None)
     forum.set_forum(is_forum=False)
-    other = card(thread_id="kf:wk1:other")
-    assert await desk.place(other, None) == DeskPlace(chat_id=forum.chat_id, topic_id=None)
+    for thread_id in ("kf:wk1:other", "kf:wk1:third"):
+        place = await desk.place(card(thread_id=thread_id), None)
+        assert place == DeskPlace(chat_id=forum.chat_id, topic_id=None)
     assert [record.__dict__["action"] for record in caplog.records if record.name == "tools.telegram"] == [
         "desk_topics_off"
     ]

@@ -95,8 +95,10 @@ def test_a_reply_to_a_card_names_its_ticket(place: dict[str, Any], content: dict
 
 def test_the_ticket_is_read_without_the_bots_id_too() -> None:
     event = parse_update(said(**TOPIC, text="好", reply_to_message=CARD), chat_id=CHAT)
+    colleagues = parse_update(said(**TOPIC, text="好", reply_to_message={**CARD, "from": AGENT}), chat_id=CHAT)
     assert event is not None
-    assert event.ticket_id == "t-1"
+    assert colleagues is not None
+    assert (event.ticket_id, colleagues.ticket_id) == ("t-1", None)
 
 
 @pytest.mark.parametrize("author", [AGENT, {"id": 8, "is_bot": True, "first_name": "b"}, None, "x"])
