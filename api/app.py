@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from api.lifespan import Services, open_services
@@ -32,6 +33,7 @@ def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAP
     for module in (wecom, telegram, health, knowledge):
         app.include_router(module.router)
     app.add_exception_handler(KbError, _knowledge_unavailable)
+    app.add_exception_handler(RequestValidationError, _unprocessable)
     return app
 
 
@@ -48,3 +50,10 @@ async def _register_webhook(services: Services) -> None:
 
 async def _knowledge_unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503)
+
+
+async def _unprocessable(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # FastAPI's own handler repeats the input, and a lone surrogate in it cannot be encoded.
+    detail = [{name: problem[name] for name in ("loc", "msg", "type")} for problem in error.errors()]
+    return JSONResponse({"detail": detail}, 422)

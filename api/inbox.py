@@ -26,6 +26,9 @@ IN_FLIGHT = timedelta(seconds=15)
 FIRST_START_WINDOW = timedelta(minutes=10)
 """On an account's first pull, older messages are history: nobody wants answers to last week's questions."""
 
+BURSTS_AT_MOST = 5
+"""How many burst times a customer who keeps typing is waited for."""
+
 MAX_ATTEMPTS = 4
 """How often a turn is tried before it goes to a person."""
 
@@ -46,6 +49,14 @@ class InboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotYet:
+    """The customer may still be typing."""
+
+    seconds: float
+    """When to look again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """The rows of one turn: all of one origin, oldest first."""
 
@@ -60,9 +71,10 @@ class Batch:
 class Inbox:
     """Reads and writes the inbox; every write commits together with the job it causes."""
 
-    def __init__(self, pool: Pool, queue: JobQueue) -> None:
+    def __init__(self, pool: Pool, queue: JobQueue, *, burst_seconds: float = 0) -> None:
         self._pool = pool
         self._queue = queue
+        self._burst = burst_seconds
 
     async def store_callback(self, *, signature: str, payload: Mapping[str, Any], account_id: str, token: str) -> None:
         """Store a verified callback and the pull it asks for; a repeated delivery is stored once."""
@@ -105,10 +117,10 @@ class Inbox:
                     continue
                 if message.extra.get("welcome_code"):
                     await self._queue.welcome(conn, inbox_id)
-                elif message.sender != "system":
+                elif _needs_turn(message):
                     threads[message.thread_id] = None
             for thread_id in threads:
-                await self._queue.turn(conn, thread_id)
+                await self._queue.turn(conn, thread_id, delay=self._burst)
             await conn.execute(
                 "update accounts set cursor = %s, caught_up_at = coalesce(caught_up_at, %s) where account_id = %s",
                 (page.next_cursor, None if page.has_more else now, account_id),
@@ -117,7 +129,7 @@ class Inbox:
     async def _store(self, conn: Connection, message: Inbound, *, is_history: bool) -> int | None:
         """Insert a message once; None when it is known already or needs no handling."""
         sent_at = datetime.fromtimestamp(message.sent_at, UTC)
-        needs_turn = message.sender != "system" and bool(message.customer_id) and not is_history
+        needs_turn = _needs_turn(message) and not is_history
         row = await _one(
             conn,
             "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at, handled_at, outcome)"
@@ -128,7 +140,11 @@ class Inbox:
                 message.account_id,
                 message.message_id,
                 message.kind,
-                Jsonb(storable({"text": message.text, **message.extra})),
+                Jsonb(
+                    storable(
+                        {**message.extra, "text": message.text} | ({"about": message.about} if message.about else {})
+                    )
+                ),
                 sent_at,
                 None if needs_turn else datetime.now(UTC),
                 "history" if is_history else None,
@@ -138,6 +154,12 @@ class Inbox:
             return None
         if message.customer_id:
             await _touch_conversation(conn, message, sent_at)
+        if message.effect == "recalled":
+            await conn.execute(
+                "update inbox set handled_at = now(), outcome = 'recalled'"
+                " where account_id = %s and message_id = %s and handled_at is null",
+                (message.account_id, message.about),
+            )
         return None if is_history else int(row["id"])
 
     async def store_desk_event(self, event: DeskEvent) -> DeskOutcome:
@@ -147,7 +169,8 @@ class Inbox:
             if thread_id is None:
                 posting = await _one(
                     conn,
-                    "select 1 from outbox where destination = 'desk' and state = 'pending' and tried_at > now() - %s",
+                    "select 1 from outbox where destination = 'desk' and state in ('pending', 'sending')"
+                    " and tried_at > now() - %s",
                     (IN_FLIGHT,),
                 )
                 return "too_early" if posting else "unknown"
@@ -174,24 +197,27 @@ class Inbox:
                 (inbox_id,),
             )
 
-    async def next_batch(self, thread_id: str) -> Batch | None:
+    async def next_batch(self, thread_id: str) -> Batch | NotYet | None:
         """Claim the next turn of a conversation, None when all is handled.
 
         A turn that was begun and not finished comes first, with the same id and the same rows: what it did already
-        is found under that id.
+        is found under that id. A customer who wrote less than the burst time ago may still be typing.
         """
         async with self._pool.connection() as conn, conn.transaction():
             rows = await (
                 await conn.execute(
-                    "select id, origin, account_id, message_id, kind, payload, turn_id, attempts from inbox"
-                    " where thread_id = %s and handled_at is null order by id",
+                    "select id, origin, account_id, message_id, kind, payload, turn_id, attempts,"
+                    " extract(epoch from now() - received_at)::float8 as age"
+                    " from inbox where thread_id = %s and handled_at is null order by id",
                     (thread_id,),
                 )
             ).fetchall()
             if not rows:
                 return None
             chosen = _same_turn(rows)
-            turn_id = chosen[0]["turn_id"] or _turn_id(chosen[0])
+            if (wait := self._typing(chosen)) > 0:
+                return NotYet(seconds=wait)
+            turn_id = chosen[0]["turn_id"] or _turn_id(chosen)
             await conn.execute(
                 "update inbox set turn_id = %s, attempts = attempts + 1 where id = any(%s)",
                 (turn_id, [row["id"] for row in chosen]),
@@ -207,11 +233,32 @@ class Inbox:
             attempts=chosen[0]["attempts"],
         )
 
+    def _typing(self, rows: Sequence[Row]) -> float:
+        is_new_burst = rows[0]["origin"] == "customer" and rows[0]["turn_id"] is None
+        if not is_new_burst or rows[0]["age"] > BURSTS_AT_MOST * self._burst:
+            return 0
+        return max(0.0, self._burst - float(rows[-1]["age"]))
+
+    async def reopen(self, batch: Batch) -> None:
+        """Give up a turn that the customer overtook: its rows join the next one."""
+        async with self._pool.connection() as conn:
+            await conn.execute(
+                "update inbox set turn_id = null, attempts = attempts - 1, overtaken = overtaken + 1"
+                " where turn_id = %s and handled_at is null",
+                (batch.turn_id,),
+            )
+
+    async def session(self, thread_id: str) -> str | None:
+        """Tell who has the customer's session in the channel, as far as known."""
+        async with self._pool.connection() as conn:
+            row = await _one(conn, "select session_state from conversations where thread_id = %s", (thread_id,))
+        return row["session_state"] if row else None
+
     async def mark_handled(self, batch: Batch, outcome: str) -> None:
         """Record that a turn is finished."""
         async with self._pool.connection() as conn:
             await conn.execute(
-                "update inbox set handled_at = now(), outcome = %s where id = any(%s)",
+                "update inbox set handled_at = now(), outcome = %s where id = any(%s) and handled_at is null",
                 (outcome, [row.id for row in batch.rows]),
             )
 
@@ -228,7 +275,7 @@ class Inbox:
             ).fetchall()
             deliveries = await (
                 await conn.execute(
-                    "select distinct thread_id, destination from outbox o where state = 'pending'"
+                    "select distinct thread_id, destination from outbox o where state in ('pending', 'sending')"
                     " and created_at < now() - interval '30 seconds' and not exists ("
                     " select 1 from procrastinate_jobs j where j.lock = o.destination || ':' || o.thread_id"
                     " and j.status in ('todo', 'doing'))"
@@ -241,9 +288,15 @@ class Inbox:
         return len(turns) + len(deliveries)
 
 
-def _turn_id(row: Row) -> str:
-    # From the vendor's id and not from ours: a fresh database must not reuse the keys of messages already sent.
-    return "t" + hashlib.sha256(f"{row['account_id']}:{row['message_id']}".encode()).hexdigest()[:24]
+def _turn_id(rows: Sequence[Row]) -> str:
+    # From the vendor's ids and not from ours: a fresh database must not reuse the keys of messages already sent.
+    ids = "\n".join(row["message_id"] for row in rows)
+    return "t" + hashlib.sha256(f"{rows[0]['account_id']}:{ids}".encode()).hexdigest()[:24]
+
+
+def _needs_turn(message: Inbound) -> bool:
+    is_said = message.sender != "system" and bool(message.customer_id)
+    return is_said or message.effect == "not_delivered"
 
 
 def _same_turn(rows: Sequence[Row]) -> list[Row]:
@@ -262,12 +315,27 @@ def _same_turn(rows: Sequence[Row]) -> list[Row]:
 
 
 async def _touch_conversation(conn: Connection, message: Inbound, sent_at: datetime) -> None:
-    last = sent_at if message.sender == "customer" else None
+    """Keep what the channel allows now; the row's lock also orders this against a turn that is about to speak."""
+    is_customer = message.sender == "customer"
     await conn.execute(
-        "insert into conversations (thread_id, channel, account_id, customer_id, last_customer_at)"
-        " values (%s, %s, %s, %s, %s) on conflict (thread_id) do update"
-        " set last_customer_at = greatest(conversations.last_customer_at, excluded.last_customer_at)",
-        (message.thread_id, message.channel, message.account_id, message.customer_id, last),
+        "insert into conversations as c"
+        " (thread_id, channel, account_id, customer_id, last_customer_at, session_state)"
+        " values (%(thread)s, %(channel)s, %(account)s, %(customer)s, %(last)s, %(session)s)"
+        " on conflict (thread_id) do update set"
+        " last_customer_at = greatest(c.last_customer_at, excluded.last_customer_at),"
+        " units_used = case when %(is_customer)s then 0 else c.units_used end,"
+        # A customer who writes opens a closed session anew.
+        " session_state = case when %(is_customer)s and c.session_state = 'closed' then null"
+        " else coalesce(excluded.session_state, c.session_state) end",
+        {
+            "thread": message.thread_id,
+            "channel": message.channel,
+            "account": message.account_id,
+            "customer": message.customer_id,
+            "last": sent_at if is_customer else None,
+            "session": message.session,
+            "is_customer": is_customer,
+        },
     )
 
 

@@ -32,9 +32,16 @@ class JobQueue:
         job = self.app.configure_task("pull", queue=FAST, lock=f"pull:{account_id}", connection=conn)
         await job.defer_async(account_id=account_id, token=token)
 
-    async def turn(self, conn: Connection, thread_id: str, *, priority: int = 0) -> None:
-        """Handle everything unhandled of a conversation."""
-        job = self.app.configure_task("turn", queue=TURNS, lock=f"turn:{thread_id}", priority=priority, connection=conn)
+    async def turn(self, conn: Connection, thread_id: str, *, priority: int = 0, delay: float = 0) -> None:
+        """Handle everything unhandled of a conversation, `delay` seconds from now."""
+        job = self.app.configure_task(
+            "turn",
+            queue=TURNS,
+            lock=f"turn:{thread_id}",
+            priority=priority,
+            schedule_in={"seconds": delay} if delay else None,
+            connection=conn,
+        )
         await job.defer_async(thread_id=thread_id)
 
     async def deliver(self, conn: Connection, thread_id: str, destination: str) -> None:

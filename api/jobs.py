@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +14,22 @@ from procrastinate.jobs import Job, Status
 
 from api.customers import Customers
 from api.database import Pool, thread_lock
-from api.inbox import MAX_ATTEMPTS, Batch, Inbox
+from api.deliveries import Allowance, Deliveries, Delivery
+from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
-from api.outbox import Destination, DurableOutbox, OutboxRow
+from api.outbox import Destination, DurableOutbox
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine
-from tools.errors import ChannelError, DuplicateMessageError, ToolError, TopicGoneError
+from tools.errors import (
+    BadRequestError,
+    ChannelError,
+    ChannelUnavailableError,
+    DuplicateMessageError,
+    OvertakenError,
+    ReplyWindowClosedError,
+    ToolError,
+    TopicGoneError,
+)
 from tools.messages import HumanReply, delivery_key
 from tools.ports import Channel, Desk
 
@@ -49,6 +60,7 @@ class Jobs:
     queue: JobQueue
     inbox: Inbox
     outbox: DurableOutbox
+    deliveries: Deliveries
     conversation: Conversation
     channel: Channel
     desk: Desk | None
@@ -92,20 +104,47 @@ class Jobs:
         """Handle everything unhandled of a conversation, turn by turn."""
         async with thread_lock(self.pool, thread_id):
             while (batch := await self.inbox.next_batch(thread_id)) is not None:
-                await self._handle(batch)
+                if isinstance(batch, NotYet):
+                    async with self.pool.connection() as conn:
+                        await self.queue.turn(conn, thread_id, delay=batch.seconds)
+                    return
+                try:
+                    await self._handle(batch)
+                except OvertakenError:
+                    logger.info("Turn begun anew", extra={"action": "turn_overtaken", "turn_id": batch.turn_id})
+                    await self.inbox.reopen(batch)
 
     async def _handle(self, batch: Batch) -> None:
         if batch.attempts >= MAX_ATTEMPTS:
             await self._give_up(batch)
             return
         if batch.origin == "customer":
-            await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch))
+            await self._customer_turn(batch)
         elif batch.origin == "desk":
             await self._desk_turn(batch)
-        else:
+        elif batch.origin == "staff":
             text = batch.rows[0].text
             await self.conversation.person_spoke(batch.thread_id, batch.turn_id, text, speaker="staff")
+        else:
+            await self._tell_undelivered(batch)
         await self.inbox.mark_handled(batch, "handled")
+
+    async def _customer_turn(self, batch: Batch) -> None:
+        if await self.inbox.session(batch.thread_id) in {"queued", "staff"}:
+            # Somebody answers in the channel's own client: the bot only listens.
+            await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
+            return
+        await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch))
+
+    async def _tell_undelivered(self, batch: Batch) -> None:
+        row = batch.rows[0]
+        lost = await self.deliveries.mark_undelivered(row.payload["about"], row.text)
+        if lost is not None:
+            await self._notify_undelivered(batch.thread_id, batch.turn_id, row.text, lost)
+
+    async def _notify_undelivered(self, thread_id: str, turn_id: str, error: str, text: str) -> None:
+        note = self.texts.render("desk_undelivered", error=error, text=text[:200])
+        await self.outbox.notify_desk(thread_id, turn_id, "undelivered", note)
 
     async def _desk_turn(self, batch: Batch) -> None:
         row, thread_id = batch.rows[0], batch.thread_id
@@ -136,47 +175,67 @@ class Jobs:
 
     async def deliver(self, thread_id: str, destination: Destination) -> None:
         """Send what waits, in order; a row that may succeed later holds the line."""
-        while (row := await self.outbox.next(thread_id, destination)) is not None:
+        while (delivery := await self.deliveries.next(thread_id, destination)) is not None:
             try:
-                await self._send(row)
+                await (self._show(delivery) if destination == "desk" else self._send(delivery))
             except ToolError as error:
-                await self.outbox.mark_error(row, str(error), is_final=not error.transient)
                 if error.transient:
+                    in_doubt = isinstance(error, ChannelUnavailableError)
+                    await self.deliveries.mark_retry(delivery, str(error), in_doubt=in_doubt)
                     raise
-                await self._tell_desk(row, error)
+                await self._bury(delivery, error)
 
-    async def _send(self, row: OutboxRow) -> None:
-        if row.destination == "desk":
-            await self._show(row)
-            return
+    async def _send(self, delivery: Delivery) -> None:
+        allowance = await self._allowance(delivery)
+        if not delivery.in_doubt and (refusal := _refusal(allowance)):
+            # A doubtful one is tried under its key whatever the budget says: it may have been counted already.
+            raise ReplyWindowClosedError(refusal)
         try:
-            await self.channel.send(await self.outbox.outbound(row))
+            await self.channel.send(self.deliveries.outbound(delivery, allowance))
         except DuplicateMessageError:
             # The key is ours alone: the vendor has it because an earlier attempt arrived.
-            logger.info("Already accepted", extra={"action": "send_duplicate", "message_key": row.key})
-        await self.outbox.mark_sent(row)
+            logger.info("Already accepted", extra={"action": "send_duplicate", "message_key": delivery.key})
+        except ReplyWindowClosedError:
+            with contextlib.suppress(ChannelError):
+                session = await self.channel.session(allowance.account_id, allowance.customer_id)
+                await self.deliveries.record_session(delivery.thread_id, session)
+            raise
+        await self.deliveries.mark_sent(delivery)
 
-    async def _show(self, row: OutboxRow) -> None:
+    async def _allowance(self, delivery: Delivery) -> Allowance:
+        allowance = await self.deliveries.allowance(delivery.thread_id)
+        if allowance.session in {None, "bot"}:
+            return allowance
+        try:
+            session = await self.channel.session(allowance.account_id, allowance.customer_id)
+        except ChannelError:
+            return replace(allowance, session=None)
+        await self.deliveries.record_session(delivery.thread_id, session)
+        return replace(allowance, session=session)
+
+    async def _show(self, delivery: Delivery) -> None:
         assert self.desk is not None, "without a desk nothing is written to it"
-        post, known = await self.outbox.desk_post(row, await self.customers.name(row.thread_id))
+        post, known = await self.deliveries.desk_post(delivery, await self.customers.name(delivery.thread_id))
         place = await self.desk.place(post, known)
         if place != known:
-            await self.outbox.record_place(row.thread_id, place)
+            await self.deliveries.record_place(delivery.thread_id, place)
         try:
             message_id = await self.desk.post(post, place)
         except TopicGoneError:
             place = await self.desk.place(post, None)
-            await self.outbox.record_place(row.thread_id, place)
+            await self.deliveries.record_place(delivery.thread_id, place)
             message_id = await self.desk.post(post, place)
-        await self.outbox.mark_sent(row, (place.chat_id, message_id))
+        await self.deliveries.mark_sent(delivery, (place.chat_id, message_id))
 
-    async def _tell_desk(self, row: OutboxRow, error: ToolError) -> None:
+    async def _bury(self, delivery: Delivery, error: ToolError) -> None:
         logger.error(
-            "Not delivered", extra={"action": "send_failed", "message_key": row.key, "error": type(error).__name__}
+            "Not delivered", extra={"action": "send_failed", "message_key": delivery.key, "error": type(error).__name__}
         )
-        if row.destination == "customer":
-            text = self.texts.render("desk_undelivered", error=str(error), text=row.payload["text"][:200])
-            await self.outbox.notify_desk(row.thread_id, row.key, "undelivered", text)
+        await self.deliveries.mark_dead(delivery, str(error))
+        if delivery.destination == "customer":
+            in_doubt = delivery.in_doubt and isinstance(error, BadRequestError)
+            words = f"无法确认是否送达（{error}）" if in_doubt else str(error)
+            await self._notify_undelivered(delivery.thread_id, delivery.key, words, delivery.text)
 
     async def welcome(self, inbox_id: int) -> None:
         """Greet a customer who just entered; the code lives 20 seconds, so there is no second try."""
@@ -223,6 +282,17 @@ class Jobs:
             else:
                 # A periodic one: the next is queued already, and a retry beside it would violate its queueing lock.
                 await manager.finish_job(job, Status.FAILED, delete_job=True)
+
+
+def _refusal(allowance: Allowance) -> str | None:
+    """Say in the desk's words why the channel would refuse now, None when it would not."""
+    if not allowance.is_window_open:
+        return "客户超过 48 小时没有发言，微信不允许主动发送"
+    if allowance.units_left <= 0:
+        return "客户上次发言后已发满 5 条，要等客户再次发言"
+    if allowance.session in {"queued", "staff"}:
+        return "会话正由企业微信里的接待人员处理，结束后才能从这里发送"
+    return None
 
 
 def _lines(batch: Batch) -> list[CustomerLine]:

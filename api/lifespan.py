@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from api.customers import Customers
 from api.database import Pool, open_pool
+from api.deliveries import Deliveries
 from api.desk_intake import DeskIntake
 from api.inbox import Inbox
 from api.job_queue import JobQueue
@@ -100,8 +101,10 @@ async def open_services(settings: Settings, conninfo: str) -> AsyncIterator[Serv
         queue = JobQueue()
         await stack.enter_async_context(queue.app.open_async(pool))
         texts = PromptTexts()
-        inbox = Inbox(pool, queue)
-        outbox = DurableOutbox(pool, queue, split=channel.split, has_desk=desk is not None)
+        inbox = Inbox(pool, queue, burst_seconds=settings.service.kefu_burst_seconds)
+        outbox = DurableOutbox(
+            pool, queue, split=channel.split, has_desk=desk is not None, shortened=texts.render("shortened")
+        )
         builder = build(
             Ports(
                 retriever=knowledge.retriever,
@@ -126,6 +129,7 @@ async def open_services(settings: Settings, conninfo: str) -> AsyncIterator[Serv
             queue=queue,
             inbox=inbox,
             outbox=outbox,
+            deliveries=Deliveries(pool, queue, limits=channel.limits, split=channel.split),
             conversation=conversation,
             channel=channel,
             desk=desk,

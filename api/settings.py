@@ -21,6 +21,8 @@ class ServiceSettings(Slice):
     """Empty: an embedded PostgreSQL in `KEFU_DATA_DIR`."""
     kefu_data_dir: Path = Path(".kefu")
     api_token: SecretStr | None = None
+    kefu_burst_seconds: float = Field(default=2, ge=0, le=30)
+    """Customers type in short lines: how long to wait for the next one before answering."""
     kefu_log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     kefu_log_format: str = Field(default="console", pattern=r"^(console|json)$")
 
@@ -30,6 +32,19 @@ class ServiceSettings(Slice):
         if value and not _is_postgres_url(value.get_secret_value()):
             raise ValueError("is not a PostgreSQL URL; example: postgresql://kefu:…@127.0.0.1:5432/kefu")
         return value
+
+
+RETENTION_ROW_DAYS = 400
+"""How long a finished row of inbox and outbox is kept, emptied, so that a message that comes again is known."""
+
+
+class RetentionSettings(Slice):
+    """How long what was said is kept."""
+
+    kefu_retention_inbox_days: int = Field(default=90, ge=1, le=RETENTION_ROW_DAYS)
+    """Texts of handled and sent messages."""
+    kefu_retention_conversation_days: int = Field(default=365, ge=7, le=3650)
+    """A whole conversation after its last message; not less than the channel's own windows."""
 
 
 def _is_postgres_url(text: str) -> bool:
@@ -50,6 +65,7 @@ class Settings:
     redis: RedisSettings = field(default_factory=RedisSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     kb: KbSettings = field(default_factory=KbSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
 def load_settings() -> Settings:
@@ -62,10 +78,13 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         # Not chained: pydantic's own text shows the values, secrets among them.
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(explain(error)) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(".env: is not UTF-8; save it again with that encoding") from None
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Name every wrong variable and what is wrong with it, without its value."""
     problems = []
     for problem in error.errors(include_input=False, include_url=False):
         name = "".join(str(part) for part in problem["loc"]).upper()
@@ -77,7 +96,16 @@ def _explain(error: ValidationError) -> str:
 def variable_names() -> list[str]:
     """List every variable that is read, for the check of `.env.example`."""
     names: list[str] = []
-    for part in (ServiceSettings, WecomSettings, TelegramSettings, RedisSettings, ModelSettings, KbSettings):
+    parts = (
+        ServiceSettings,
+        RetentionSettings,
+        WecomSettings,
+        TelegramSettings,
+        RedisSettings,
+        ModelSettings,
+        KbSettings,
+    )
+    for part in parts:
         for name, info in part.model_fields.items():
             alias = info.validation_alias
             choices = getattr(alias, "choices", [alias] if alias else [name.upper()])

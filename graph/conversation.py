@@ -6,12 +6,14 @@ once, the turn id and the message ids make the second time harmless. Callers hol
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 
@@ -19,6 +21,8 @@ from graph.context import Context
 from graph.state import InputState, State, Turn, TurnLine
 from tools.messages import HumanReply
 from tools.ports import Outbox
+
+logger = logging.getLogger(__name__)
 
 Graph = CompiledStateGraph[State, Context, InputState, State]
 
@@ -68,6 +72,17 @@ class Conversation:
         }
         if has_failed:
             turn["intent"] = "failure"
+        await self._turn(turn, messages, snapshot)
+
+    async def listen(self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine]) -> None:
+        """Take down what a customer wrote to somebody else: history only, nothing is answered."""
+        snapshot = await self._graph.aget_state(self._config(thread_id))
+        messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
+        if _is_waiting(snapshot):
+            await self._run(Command(update={"messages": messages}), thread_id)
+            await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line.text for line in lines))
+            return
+        turn: Turn = {"id": turn_id, "thread_id": thread_id, "speaker": "customer", "lines": [], "intent": "listen"}
         await self._turn(turn, messages, snapshot)
 
     async def person_spoke(
@@ -125,6 +140,21 @@ class Conversation:
             context=self._context,
             durability="sync",
         )
+        # Reached at the end or at a wait only: a run that broke off goes on from what it saved.
+        await self._forget_steps(thread_id)
+
+    async def _forget_steps(self, thread_id: str) -> None:
+        """Keep only the thread's latest checkpoint, which holds an open wait too."""
+        saver = self._graph.checkpointer
+        if not isinstance(saver, BaseCheckpointSaver):
+            return
+        try:
+            await saver.aprune([thread_id])
+        except NotImplementedError:
+            # Savers in memory keep every step; they end with the process.
+            return
+        except Exception as error:  # noqa: BLE001 -- the turn is done; what is left over goes after the next one
+            logger.warning("Checkpoints not pruned", extra={"action": "prune_failed", "error": type(error).__name__})
 
     def _config(self, thread_id: str) -> RunnableConfig:
         return {"configurable": {"thread_id": thread_id, STRICT_RESUME: True}}

@@ -7,9 +7,11 @@ from typing import Literal
 from graph.state import State
 
 
-def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate", "retrieve"]:
+def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate", "retrieve", "__end__"]:
     """Questions are looked up; everything else needs no knowledge."""
     intent = state["turn"]["intent"]
+    if intent == "listen":
+        return "__end__"
     if intent == "relay":
         return "relay"
     if intent in {"small_talk", "unsupported"}:

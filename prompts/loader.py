@@ -52,6 +52,7 @@ EXPECTED: Mapping[str, Expected] = {
     "hold": Expected(),
     "no_desk": Expected(),
     "refusal": Expected(),
+    "shortened": Expected(max_bytes=300),
     "unsupported": Expected(required=frozenset({"kind"})),
 }
 """Every prompt there is; a file not named here is a mistake."""

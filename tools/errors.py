@@ -2,6 +2,8 @@
 
 ToolError
 ├── ConfigurationError
+├── OvertakenError
+├── ModelUnavailableError         (transient)
 ├── ChannelError
 │   ├── ChannelUnavailableError   (transient)
 │   ├── RateLimitedError          (transient)
@@ -28,6 +30,16 @@ class ToolError(Exception):
 
 class ConfigurationError(ToolError):
     """A setting is missing or wrong; the message names it and how to mend it."""
+
+
+class OvertakenError(ToolError):
+    """The customer wrote on before anything of this turn was said; the turn is begun anew with all of it."""
+
+
+class ModelUnavailableError(ToolError):
+    """The chat model's server gave no usable answer, or is not asked because it gave none several times in a row."""
+
+    transient = True
 
 
 class ChannelError(ToolError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, SendLimits, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,7 @@ class MemoryOutbox:
 class MemoryChannel:
     """A channel in which nobody writes and every send arrives."""
 
+    limits: SendLimits = field(default_factory=lambda: SendLimits(units=1000, window_seconds=float("inf")))
     sent: list[Outbound] = field(default_factory=list)
     welcomed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -86,6 +87,11 @@ class MemoryChannel:
         """Nobody has a name here."""
         del customer_id
         return ""
+
+    async def session(self, account_id: str, customer_id: str) -> Session:
+        """The bot has every session."""
+        del account_id, customer_id
+        return "bot"
 
     def split(self, text: str) -> list[str]:
         """Any length fits."""

@@ -10,7 +10,13 @@ from typing import Any, Literal
 Sender = Literal["customer", "staff", "system"]
 """Who spoke: the customer, a person inside the vendor's own client, or the vendor's event stream."""
 
-HandoffReason = Literal["low_confidence", "asked_for_human", "model_refused", "failure"]
+Effect = Literal["recalled", "not_delivered"]
+"""What an event does to an earlier message: the customer took it back, or it never reached them."""
+
+Session = Literal["bot", "queued", "staff", "closed"]
+"""Who has a customer's session in the channel; only in `bot` may the service write."""
+
+HandoffReason = Literal["low_confidence", "asked_for_human", "model_refused", "rate_limited", "failure"]
 """Why the bot hands a conversation over."""
 
 
@@ -46,6 +52,11 @@ class Inbound:
     """Unix seconds."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The vendor's payload of this kind (media id, menu id, welcome code …)."""
+    session: Session | None = None
+    """Who has the session from now on, when this tells."""
+    effect: Effect | None = None
+    about: str = ""
+    """The message an `effect` concerns: the vendor's id of a customer's message, or our key of a sent one."""
 
     @property
     def thread_id(self) -> str:
@@ -60,6 +71,16 @@ class Page:
     messages: tuple[Inbound, ...]
     next_cursor: str
     has_more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendLimits:
+    """What a channel allows between two messages of a customer."""
+
+    units: int
+    """Messages the service may send."""
+    window_seconds: float
+    """How long after the customer's message it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

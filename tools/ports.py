@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page
+from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, SendLimits, Session
 
 
 class Channel(Protocol):
     """Where customers write: pull what they said, send what we say."""
+
+    @property
+    def limits(self) -> SendLimits:
+        """How much may be sent."""
+        ...
 
     async def pull(self, account_id: str, *, cursor: str, token: str) -> Page:
         """Return the page after `cursor` (empty: from the oldest kept message)."""
@@ -34,6 +39,10 @@ class Channel(Protocol):
 
     async def customer_name(self, customer_id: str) -> str:
         """Return the customer's display name, empty when unknown."""
+        ...
+
+    async def session(self, account_id: str, customer_id: str) -> Session:
+        """Tell who has the customer's session now."""
         ...
 
     def split(self, text: str) -> list[str]:
@@ -72,6 +81,9 @@ class Outbox(Protocol):
     """Durable output of a turn. Every call is idempotent under its turn id and part.
 
     Nodes write here and nowhere else; delivery happens later and elsewhere.
+
+    Raises:
+        OvertakenError: the customer wrote on, or took a message back, before anything of this turn was said.
     """
 
     async def say(self, thread_id: str, turn_id: str, part: str, text: str, *, sources: Sequence[str] = ()) -> None:

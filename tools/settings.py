@@ -123,9 +123,13 @@ class TelegramSettings(Slice):
     @model_validator(mode="after")
     def _complete(self) -> TelegramSettings:
         if self.chat_id is not None and self.telegram_bot_token is None:
-            raise ValueError("TELEGRAM_BOT_TOKEN: missing, but NOTIFICATION_CHANNEL names a Telegram chat; get one from @BotFather")
+            raise ValueError(
+                "TELEGRAM_BOT_TOKEN: missing, but NOTIFICATION_CHANNEL names a Telegram chat; get one from @BotFather"
+            )
         if self.telegram_mode == "webhook" and self.telegram_webhook_secret is None:
-            raise ValueError("TELEGRAM_WEBHOOK_SECRET: missing; TELEGRAM_MODE=webhook needs one, example: openssl rand -hex 32")
+            raise ValueError(
+                "TELEGRAM_WEBHOOK_SECRET: missing; TELEGRAM_MODE=webhook needs one, example: openssl rand -hex 32"
+            )
         return self
 
     @property
@@ -151,3 +155,7 @@ class ModelSettings(Slice):
     llm_api_base: str = ""
     llm_model: str = ""
     llm_timeout_seconds: float = Field(default=20, gt=0, validation_alias="KEFU_LLM_TIMEOUT_SECONDS")
+    llm_failures: int = Field(default=3, ge=1, validation_alias="KEFU_LLM_FAILURES")
+    """Failures in a row after which the model is not asked for a while."""
+    llm_pause_seconds: float = Field(default=30, ge=0, validation_alias="KEFU_LLM_PAUSE_SECONDS")
+    """How long it is not asked then; after that one question tries it."""

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,17 @@ logger = logging.getLogger(__name__)
 CALLBACK_ANSWER_LIMIT = 200
 POLL_GRACE_SECONDS = 10
 """How much longer than asked a long poll may take before the connection counts as dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How Telegram hands over updates now."""
+
+    webhook_url: str
+    """Empty: they wait to be polled."""
+    waiting: int
+    last_error: str
+    """Why the last post to the webhook failed; empty when none did."""
 
 
 class TelegramDesk:
@@ -127,6 +139,14 @@ class TelegramDesk:
         """Have updates kept for `poll`; waiting ones are not lost."""
         with self._desk_errors():
             await self._bot.delete_webhook(drop_pending_updates=False)
+
+    async def delivery(self) -> Delivery:
+        """Ask how Telegram hands over updates now."""
+        with self._desk_errors():
+            info = await self._bot.get_webhook_info()
+        return Delivery(
+            webhook_url=info.url, waiting=info.pending_update_count, last_error=info.last_error_message or ""
+        )
 
     async def check(self) -> str:
         """Try token, chat and rights without writing anything; return what was found in one line.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -43,6 +44,8 @@ def serve(
     """
     settings = load_settings()
     configure_logging(settings.service)
+    # uvicorn ends by sending itself the signal it was stopped with; unhandled, it would leave the database running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
         asyncio.run(migrate(conninfo))
         app = create_app(settings, conninfo, concurrency=workers_inline * CONCURRENCY)
@@ -57,7 +60,9 @@ def serve(
                 timeout_graceful_shutdown=10,
             )
         )
-        server.run()
+        # uvicorn leaves by itself when it cannot start, with a code of its own.
+        with contextlib.suppress(SystemExit):
+            server.run()
         if not server.started:
             raise typer.Exit(1)
 

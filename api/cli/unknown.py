@@ -34,7 +34,7 @@ def list_questions(
         if as_json:
             typer.echo(json.dumps(row, ensure_ascii=False, default=str))
         else:
-            typer.echo(f"{row['created_at']:%Y-%m-%d %H:%M}  {row['reason']:<16} {row['content']}")
+            typer.echo(f"{row['created_at']:%Y-%m-%d %H:%M}  {row['reason'] or '':<16} {row['content']}")
 
 
 @app.command()

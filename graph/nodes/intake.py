@@ -21,6 +21,8 @@ async def intake(state: State, runtime: Runtime[Context], *, texts: Texts) -> St
         turn = _turn_from_messages(state)
     if turn.get("intent") == "failure":
         return {"turn": turn, "questions": [_whole([line["text"] for line in turn["lines"]])]}
+    if turn.get("intent") == "listen":
+        return {"turn": turn}
     if turn["speaker"] != "customer":
         return {"turn": {**turn, "intent": "relay"}}
     return _read(turn, texts, _previous_question(state))
@@ -68,7 +70,7 @@ def _previous_question(state: State) -> str:
 
 def _is_over(turn: Turn) -> bool:
     # A turn that was read before belongs to an earlier run: Studio sends messages alone and leaves it in the state.
-    return "intent" in turn and turn["intent"] != "failure"
+    return turn.get("intent") not in {None, "failure", "listen"}
 
 
 def _turn_from_messages(state: State) -> Turn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from api.customers import Customers
 from api.database import Pool, Row
+from api.deliveries import Deliveries
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
@@ -25,7 +27,18 @@ from graph.conversation import Conversation
 from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
 from tools.memory import MemoryChannel, MemoryDesk
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Inbound, Outbound, Page, thread_id_for
+from tools.messages import (
+    DeskEvent,
+    DeskPlace,
+    DeskPost,
+    Handoff,
+    Inbound,
+    Outbound,
+    Page,
+    SendLimits,
+    Session,
+    thread_id_for,
+)
 
 CHAT_ID = -100
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -67,6 +80,10 @@ class ShopChannel(MemoryChannel):
         self.other_errors: list[Exception] = []
         self.attempted_keys: list[str] = []
         self.arrived = asyncio.Event()
+        self.current_session: Session = "bot"
+
+    async def session(self, account_id: str, customer_id: str) -> Session:
+        return self.current_session
 
     async def pull(self, account_id: str, *, cursor: str, token: str) -> Page:
         self.pulled.append((account_id, cursor, token))
@@ -142,6 +159,7 @@ class Works:
         self.knowledge, self.channel, self.desk = ScriptedKnowledge(), ShopChannel(), ForumDesk()
         self.inbox = Inbox(pool, queue)
         self.outbox = DurableOutbox(pool, queue, split=self.channel.split, has_desk=True)
+        self.deliveries = Deliveries(pool, queue, limits=self.channel.limits, split=self.channel.split)
         ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts, model=None)
         self.graph = build(ports).compile(checkpointer=make_saver(pool))
         self.conversation = Conversation(self.graph, self.outbox, Context())
@@ -151,6 +169,7 @@ class Works:
             queue=queue,
             inbox=self.inbox,
             outbox=self.outbox,
+            deliveries=self.deliveries,
             conversation=self.conversation,
             channel=self.channel,
             desk=self.desk,
@@ -181,6 +200,38 @@ class Works:
             "sent_at": NOW.timestamp() - age,
         }
         return Inbound(**facts | fields)
+
+    def recall(self, message_id: str) -> Inbound:
+        """Make the event of a message taken back."""
+        return self.message("", sender="system", kind="user_recall_msg", effect="recalled", about=message_id)
+
+    def not_delivered(self, key: str, reason: str) -> Inbound:
+        """Make the report that a sent message did not arrive."""
+        return self.message(reason, sender="system", kind="msg_send_fail", effect="not_delivered", about=key)
+
+    def staff_message(self, text: str) -> Inbound:
+        """Make what a servicer writes in the channel's own client."""
+        return self.message(text, sender="staff", session="staff")
+
+    def set_limits(self, *, units: int, window_seconds: float = float("inf")) -> None:
+        """Let the channel allow so many messages after each of the customer's."""
+        self._renew(
+            deliveries=Deliveries(
+                self.pool,
+                self.queue,
+                limits=SendLimits(units=units, window_seconds=window_seconds),
+                split=self.channel.split,
+            )
+        )
+
+    def set_burst(self, seconds: float) -> None:
+        """Wait so long for the customer's next line."""
+        self.inbox = Inbox(self.pool, self.queue, burst_seconds=seconds)
+        self._renew(inbox=self.inbox)
+
+    def _renew(self, **parts: Any) -> None:
+        self.jobs = replace(self.jobs, **parts)
+        self.deliveries = self.jobs.deliveries
 
     async def store(self, *messages: Inbound, cursor: str = "c1", has_more: bool = False) -> None:
         """Store a page."""

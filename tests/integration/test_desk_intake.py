@@ -42,7 +42,7 @@ async def intake(works: Any, telegram: TelegramSimulator, make_intake: Callable[
     """An intake that knows one customer's topic and ticket."""
     await works.store(works.message())
     await works.outbox.hand_over(works.handoff())
-    await works.outbox.record_place(works.thread(), DeskPlace(chat_id=telegram.chat_id, topic_id=TOPIC))
+    await works.deliveries.record_place(works.thread(), DeskPlace(chat_id=telegram.chat_id, topic_id=TOPIC))
     await works.run("update outbox set state = 'sent'")
     return make_intake()
 
@@ -175,9 +175,9 @@ async def test_an_answer_to_a_post_still_in_flight_is_to_be_brought_again(
     works: Any, intake: DeskIntake, said: Any
 ) -> None:
     await works.outbox.notify_desk(works.thread("wm2"), "t", "note", "看一下")
-    await works.outbox.next(works.thread("wm2"), "desk")
+    await works.deliveries.next(works.thread("wm2"), "desk")
     assert not await intake.take(said("好", topic=8))
-    await works.outbox.record_place(works.thread("wm2"), DeskPlace(chat_id=intake._chat_id, topic_id=8))
+    await works.deliveries.record_place(works.thread("wm2"), DeskPlace(chat_id=intake._chat_id, topic_id=8))
     assert await intake.take(said("好", topic=8))
     assert await stored(works) == ["好"]
 
@@ -239,7 +239,7 @@ class TestPoll:
         self, works: Any, intake: DeskIntake, telegram: TelegramSimulator, run: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await works.outbox.notify_desk(works.thread("wm2"), "t", "note", "看一下")
-        await works.outbox.next(works.thread("wm2"), "desk")
+        await works.deliveries.next(works.thread("wm2"), "desk")
         answers: list[bool] = []
         take, is_refused = intake.take, asyncio.Event()
 

@@ -20,7 +20,7 @@ class FailingQueue(JobQueue):
     async def pull(self, conn: Connection, account_id: str, *, token: str = "") -> None:
         raise RuntimeError("the queue is full")
 
-    async def turn(self, conn: Connection, thread_id: str, *, priority: int = 0) -> None:
+    async def turn(self, conn: Connection, thread_id: str, *, priority: int = 0, delay: float = 0) -> None:
         raise RuntimeError("the queue is full")
 
 
@@ -265,7 +265,7 @@ class TestDesk:
     async def _shown(self, works: Any) -> None:
         await works.store(works.message())
         await works.outbox.hand_over(works.handoff())
-        await works.outbox.record_place(works.thread(), DeskPlace(chat_id=works.chat_id, topic_id=7))
+        await works.deliveries.record_place(works.thread(), DeskPlace(chat_id=works.chat_id, topic_id=7))
         await works.run("update outbox set state = 'sent'")
         await works.forget_jobs()
 
@@ -308,8 +308,8 @@ class TestDesk:
 
     async def test_a_reply_to_a_known_message_finds_its_conversation(self, works: Any) -> None:
         await works.outbox.notify_desk(works.thread(), "t", "note", "看一下")
-        row = await works.outbox.next(works.thread(), "desk")
-        await works.outbox.mark_sent(row, (works.chat_id, 31))
+        row = await works.deliveries.next(works.thread(), "desk")
+        await works.deliveries.mark_sent(row, (works.chat_id, 31))
         event = await works.event("好", place=DeskPlace(chat_id=works.chat_id, topic_id=None), reply_to=31)
         assert await works.inbox.store_desk_event(event) == "stored"
 
@@ -317,10 +317,10 @@ class TestDesk:
         event = await works.event("hi", place=DeskPlace(chat_id=works.chat_id, topic_id=8))
         await works.outbox.notify_desk(works.thread("wm2"), "t", "note", "看一下")
         assert await works.inbox.store_desk_event(event) == "unknown"
-        row = await works.outbox.next(works.thread("wm2"), "desk")
+        row = await works.deliveries.next(works.thread("wm2"), "desk")
         assert await works.inbox.store_desk_event(event) == "too_early"
-        await works.run("update outbox set tried_at = now() - interval '1 minute' where state = 'pending'")
+        await works.run("update outbox set tried_at = now() - interval '1 minute' where state = 'sending'")
         assert await works.inbox.store_desk_event(event) == "unknown"
-        await works.run("update outbox set tried_at = now() where state = 'pending'")
-        await works.outbox.mark_sent(row)
+        await works.run("update outbox set tried_at = now() where state = 'sending'")
+        await works.deliveries.mark_sent(row)
         assert await works.inbox.store_desk_event(event) == "unknown"

@@ -113,7 +113,7 @@ class TestDeliver:
         assert outcome == "stored"
 
     async def test_a_topic_deleted_at_the_desk_is_replaced(self, works: Any) -> None:
-        await works.outbox.record_place(works.thread(), DeskPlace(chat_id=works.chat_id, topic_id=7))
+        await works.deliveries.record_place(works.thread(), DeskPlace(chat_id=works.chat_id, topic_id=7))
         await works.outbox.notify_desk(works.thread(), "turn1", "a", "一")
         works.desk.errors.append(TopicGoneError("gone"))
         await works.jobs.deliver(works.thread(), "desk")
@@ -397,11 +397,24 @@ async def test_jobs_of_dead_workers_are_taken_over_and_only_those(works: Any) ->
         "update procrastinate_jobs set status = 'doing', worker_id = (select id from procrastinate_workers"
         " order by last_heartbeat desc offset (case when lock like '%%dead' then 1 else 0 end) limit 1)"
     )
+    for status in ("doing", "todo"):
+        await works.run(
+            "insert into procrastinate_jobs (task_name, queue_name, lock, queueing_lock, status, worker_id)"
+            " select 'sweep', 'fast', 'sweep', 'sweep', %s::procrastinate_job_status, min(id)"
+            " from procrastinate_workers where %s::text = 'doing'",
+            status,
+            status,
+        )
     job = Job(id=1, queue="fast", lock=None, queueing_lock=None, task_name="reap")
     context = JobContext(app=works.queue.app, job=job, start_timestamp=0, abort_reason=lambda: None)
     await works.jobs.reap(context, 1)
     rows = await works.rows("select lock, status::text as status from procrastinate_jobs order by id")
-    assert [(row["lock"].rpartition(":")[2], row["status"]) for row in rows] == [("dead", "todo"), ("alive", "doing")]
+    assert [(row["lock"].rpartition(":")[2], row["status"]) for row in rows] == [
+        ("dead", "todo"),
+        ("alive", "doing"),
+        # A periodic job is not repeated: its next one waits already.
+        ("sweep", "todo"),
+    ]
 
 
 @pytest.fixture

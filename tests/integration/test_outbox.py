@@ -9,8 +9,9 @@ import pytest
 
 from api.database import Pool
 from api.job_queue import JobQueue
-from api.outbox import DurableOutbox
-from tools.messages import DeskPlace, Line, delivery_key
+from api.outbox import MAX_OVERTAKEN, DurableOutbox
+from tools.errors import OvertakenError
+from tools.messages import delivery_key
 
 
 async def written(works: Any) -> list[tuple[str, str, str, str]]:
@@ -126,79 +127,76 @@ async def test_a_ticket_is_closed_once(works: Any) -> None:
     assert await works.rows("select closed_at from tickets") == first
 
 
-async def test_rows_come_in_order_and_count_their_attempts(works: Any) -> None:
-    await works.outbox.say(works.thread(), "turn1", "answer", "一|二")
-    await works.outbox.say(works.thread("wm2"), "turn2", "answer", "别人")
-    first = await works.outbox.next(works.thread(), "customer")
-    again = await works.outbox.next(works.thread(), "customer")
-    assert (first.payload["text"], first.attempts, again.id, again.attempts) == ("一", 0, first.id, 1)
-    await works.outbox.mark_sent(again)
-    second = await works.outbox.next(works.thread(), "customer")
-    assert second.payload["text"] == "二"
-    await works.outbox.mark_sent(second)
-    assert await works.outbox.next(works.thread(), "customer") is None
-    assert await works.outbox.next(works.thread(), "desk") is None
+async def test_an_automatic_answer_takes_three_messages_at_most_and_says_so(works: Any, pool: Pool) -> None:
+    def by_ten(text: str) -> list[str]:
+        return [text[start : start + 10] for start in range(0, len(text), 10)]
+
+    outbox = DurableOutbox(pool, works.queue, split=by_ten, has_desk=True, shortened="…more")
+    await outbox.say(works.thread(), "turn1", "answer", "0123456789" * 6)
+    texts = [text for *_, text in await written(works)]
+    assert texts == ["0123456789", "0123456789", "01234…more"]
 
 
-async def test_a_customer_row_is_addressed_from_its_conversation(works: Any) -> None:
-    await works.store(works.message())
-    await works.outbox.say(works.thread(), "turn1", "answer", "好")
-    row = await works.outbox.next(works.thread(), "customer")
-    outbound = await works.outbox.outbound(row)
-    assert (outbound.account_id, outbound.customer_id, outbound.text) == ("wk1", "wm1", "好")
-    assert outbound.key == row.key
+async def test_what_a_person_says_is_never_shortened(works: Any, pool: Pool) -> None:
+    outbox = DurableOutbox(pool, works.queue, split=list, has_desk=True, shortened="…")
+    await outbox.say(works.thread(), "turn1", "human", "一二三四五")
+    assert [text for *_, text in await written(works)] == ["一", "二", "三", "四", "五"]
 
 
-async def test_an_error_keeps_the_row_unless_it_is_final(works: Any) -> None:
-    await works.outbox.say(works.thread(), "turn1", "answer", "好")
-    row = await works.outbox.next(works.thread(), "customer")
-    await works.outbox.mark_error(row, "x" * 1000, is_final=False)
-    stored = (await works.rows("select state, last_error from outbox"))[0]
-    assert (stored["state"], len(stored["last_error"])) == ("pending", 500)
-    assert (await works.outbox.next(works.thread(), "customer")).id == row.id
-    await works.outbox.mark_error(row, "no", is_final=True)
-    assert (await works.rows("select state from outbox"))[0]["state"] == "failed"
-    assert await works.outbox.next(works.thread(), "customer") is None
+class TestOvertaken:
+    """A message that arrives while an answer is being made cancels it before it is written."""
 
+    async def begin(self, works: Any) -> Any:
+        await works.store(works.message("如何退款?", "m1"))
+        return await works.inbox.next_batch(works.thread())
 
-async def test_a_sent_row_forgets_its_error(works: Any) -> None:
-    await works.outbox.say(works.thread(), "turn1", "answer", "好")
-    row = await works.outbox.next(works.thread(), "customer")
-    await works.outbox.mark_error(row, "busy", is_final=False)
-    await works.outbox.mark_sent(row)
-    stored = (await works.rows("select state, last_error, sent_at from outbox"))[0]
-    assert (stored["state"], stored["last_error"]) == ("sent", None)
-    assert stored["sent_at"] is not None
+    async def test_the_answer_is_withheld_and_both_messages_are_one_turn(self, works: Any) -> None:
+        batch = await self.begin(works)
+        await works.store(works.message("还有运费", "m2"))
+        with pytest.raises(OvertakenError):
+            await works.outbox.say(works.thread(), batch.turn_id, "answer", "好")
+        assert await written(works) == []
+        await works.inbox.reopen(batch)
+        again = await works.inbox.next_batch(works.thread())
+        assert [row.message_id for row in again.rows] == ["m1", "m2"]
+        assert again.turn_id != batch.turn_id
+        assert again.attempts == 0
 
+    async def test_what_was_begun_to_be_said_is_said_to_the_end(self, works: Any) -> None:
+        batch = await self.begin(works)
+        await works.outbox.say(works.thread(), batch.turn_id, "answer", "一")
+        await works.store(works.message("还有运费", "m2"))
+        await works.outbox.say(works.thread(), batch.turn_id, "hold", "二")
+        assert [text for *_, text in await written(works)] == ["一", "二"]
 
-async def test_a_sent_desk_row_records_place_and_message(works: Any) -> None:
-    await works.outbox.notify_desk(works.thread(), "turn1", "note", "看一下")
-    row = await works.outbox.next(works.thread(), "desk")
-    await works.outbox.record_place(works.thread(), DeskPlace(chat_id=-100, topic_id=3))
-    await works.outbox.record_place(works.thread(), DeskPlace(chat_id=-100, topic_id=4))
-    for _ in range(2):
-        await works.outbox.mark_sent(row, (-100, 77))
-    places = await works.rows("select thread_id, chat_id, topic_id from desk_places")
-    assert places == [{"thread_id": works.thread(), "chat_id": -100, "topic_id": 4}]
-    messages = await works.rows("select chat_id, message_id, thread_id from desk_messages")
-    assert messages == [{"chat_id": -100, "message_id": 77, "thread_id": works.thread()}]
+    async def test_a_customer_who_never_stops_is_answered_all_the_same(self, works: Any) -> None:
+        batch = await self.begin(works)
+        for number in range(MAX_OVERTAKEN):
+            await works.store(works.message("还有", f"more{number}"))
+            with pytest.raises(OvertakenError):
+                await works.outbox.say(works.thread(), batch.turn_id, "answer", "好")
+            await works.inbox.reopen(batch)
+            batch = await works.inbox.next_batch(works.thread())
+        await works.store(works.message("还有", "last"))
+        await works.outbox.say(works.thread(), batch.turn_id, "answer", "好")
+        assert [text for *_, text in await written(works)] == ["好"]
 
+    async def test_a_recalled_message_is_not_answered(self, works: Any) -> None:
+        batch = await self.begin(works)
+        await works.store(works.recall("m1"))
+        with pytest.raises(OvertakenError):
+            await works.outbox.say(works.thread(), batch.turn_id, "answer", "好")
+        await works.inbox.reopen(batch)
+        assert await works.inbox.next_batch(works.thread()) is None
 
-async def test_a_stored_card_is_shown_whole(works: Any) -> None:
-    history = (Line(speaker="customer", text="在吗"), Line(speaker="bot", text="在的"))
-    handoff = works.handoff(history=history)
-    await works.outbox.hand_over(handoff)
-    row = await works.outbox.next(works.thread(), "desk")
-    post, place = await works.outbox.desk_post(row, "小满")
-    assert place is None
-    assert (post.kind, post.customer_name, post.text) == ("card", "小满", "")
-    assert post.handoff == works.handoff(history=history, customer_name="小满")
+    async def test_a_person_s_words_are_never_withheld(self, works: Any) -> None:
+        await self.begin(works)
+        await works.store(works.message("还有运费", "m2"))
+        await works.outbox.say(works.thread(), "desk-turn", "human", "我来回答")
+        assert [text for *_, text in await written(works)] == ["我来回答"]
 
-
-async def test_a_relayed_line_is_shown_where_the_conversation_was(works: Any) -> None:
-    known = DeskPlace(chat_id=-100, topic_id=None)
-    await works.outbox.record_place(works.thread(), known)
-    await works.outbox.relay(works.thread(), "turn1", "relay", "还在吗?")
-    row = await works.outbox.next(works.thread(), "desk")
-    post, place = await works.outbox.desk_post(row, "")
-    assert (post.kind, post.text, post.handoff, place) == ("customer", "还在吗?", None, known)
+    async def test_another_customer_s_message_withholds_nothing(self, works: Any) -> None:
+        batch = await self.begin(works)
+        await works.store(works.message("你好", "x1", customer_id="wm2"))
+        await works.outbox.say(works.thread(), batch.turn_id, "answer", "好")
+        assert len(await written(works)) == 1

@@ -231,7 +231,7 @@ class TestTelegramWebhook:
     ) -> None:
         outbox = site.services.jobs.outbox
         await outbox.notify_desk("wecom:wk1:wm2", "t", "note", "看一下")
-        await outbox.next("wecom:wk1:wm2", "desk")
+        await site.services.jobs.deliveries.next("wecom:wk1:wm2", "desk")
         update["message"]["message_thread_id"] = 8
         response = await site.client.post("/telegram/webhook", json=update, headers=self.HEADERS)
         assert response.status_code == 503
@@ -291,7 +291,8 @@ class TestOperations:
         outbox = site.services.jobs.outbox
         await outbox.say("wecom:wk1:wm1", "t1", "answer", "一")
         await outbox.say("wecom:wk1:wm1", "t2", "answer", "二")
-        await outbox.mark_sent(await outbox.next("wecom:wk1:wm1", "customer"))
+        async with site.services.pool.connection() as conn:
+            await conn.execute("update outbox set state = 'sent' where turn_id = 't1'")
         async with site.services.pool.connection() as conn:
             await conn.execute("insert into tickets (ticket_id, thread_id, reason) values ('t', 'x', 'failure')")
         response = await site.client.get("/metrics")
@@ -348,7 +349,7 @@ class TestTestKb:
         lone_surrogate = b'{"query": "\\ud800"}'
         headers = {"content-type": "application/json"}
         response = await site.client.post("/api/test_kb", content=lone_surrogate, headers=headers)
-        assert response.status_code in {200, 422}
+        assert response.status_code == 422
 
     async def test_without_a_token_it_answers_this_machine_only(self, open_site: OpenSite) -> None:
         site = await open_site({})

@@ -61,6 +61,7 @@ class WecomSimulator(People):
             faults=self.faults,
             undelivered=self._report_undelivered,
             changed=self._tell_waiters,
+            clock=clock,
         )
         self._server = LoopbackServer(self._api.app(), port=port)
         self._api.drop = self._server.drop

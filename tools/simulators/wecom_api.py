@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -34,6 +35,7 @@ class WecomApi:
         faults: Faults,
         undelivered: Callable[[Sent, int], None],
         changed: Callable[[], None],
+        clock: Callable[[], float],
     ) -> None:
         self.calls: Counter[str] = Counter()
         """Requests by path, refused ones included."""
@@ -48,6 +50,7 @@ class WecomApi:
         self._faults = faults
         self._undelivered = undelivered
         self._changed = changed
+        self._clock = clock
         self._routes: dict[str, tuple[str, Handler]] = {
             "gettoken": ("GET", tokens.issue),
             "getcallbackip": ("GET", lambda _: {"ip_list": ["127.0.0.1"]}),
@@ -82,6 +85,7 @@ class WecomApi:
             if delay := self._faults.latency.get(path, 0.0):
                 await asyncio.sleep(delay)
             answer = self._answer(path, request, raw)
+            answer.headers["Date"] = formatdate(self._clock(), usegmt=True)
             if self._faults.take_reset(path):
                 assert self.drop is not None, "set before the server starts"
                 await self.drop(request)
@@ -134,7 +138,7 @@ class WecomApi:
         if not 1 <= limit <= 100:
             raise RefusedError(40058, "limit must be 1 to 100")
         rows = [
-            {"open_kfid": account, "name": name, "avatar": "", "manage_privilege": True}
+            {"open_kfid": account, "name": name, "avatar": "", "manage_privilege": account not in self._kf.unmanaged}
             for account, name in self._kf.accounts.items()
         ]
         return {"account_list": rows[offset : offset + limit]}

@@ -99,6 +99,8 @@ class KfState:
     def __init__(self, *, run_id: str, clock: Callable[[], float]) -> None:
         self.accounts: dict[str, str] = {}
         """open_kfid → name."""
+        self.unmanaged: set[str] = set()
+        """Accounts the app sees and may not answer for."""
         self.customers: dict[str, Customer] = {}
         self.servicers: dict[str, bool] = {}
         """userid → whether they are receiving."""

@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 import xmltodict
 from pydantic import SecretStr
 from wechatpy.crypto.cryptography import WeChatCipher
-from wechatpy.enterprise.crypto import WeChatCrypto
+from wechatpy.enterprise.crypto import PrpCrypto, WeChatCrypto
 from wechatpy.enterprise.exceptions import InvalidCorpIdException
 
 from tools.errors import ConfigurationError, ForeignCorpError, InvalidSignatureError, MalformedCallbackError
@@ -66,6 +66,12 @@ class CallbackCrypto:
             MalformedCallbackError: it cannot be read.
         """
         return self._decrypt(echostr, msg_signature=msg_signature, timestamp=timestamp, nonce=nonce)
+
+    def signed_echo(self, echo: str, *, timestamp: str, nonce: str) -> dict[str, str]:
+        """Return the query of a URL verification as WeCom sends it, to try a running server with."""
+        encrypted: str = PrpCrypto(self._crypto.key).encrypt(echo, self._crypto.corp_id).decode()
+        signature = self._sign(timestamp, nonce, encrypted).decode()
+        return {"msg_signature": signature, "timestamp": timestamp, "nonce": nonce, "echostr": encrypted}
 
     def open(self, body: bytes, *, msg_signature: str, timestamp: str, nonce: str) -> CallbackEvent:
         """Return the event inside a callback's body.

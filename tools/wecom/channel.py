@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tools.errors import ChannelError
-from tools.messages import Outbound, Page
-from tools.wecom.client import TEXT_BYTES, WecomClient
+from tools.messages import Outbound, Page, SendLimits, Session
+from tools.wecom.client import TEXT_BYTES, ServiceState, WecomClient
 from tools.wecom.inbound import CHANNEL, to_inbound
 from tools.wecom.splitting import split_text
 
 __all__ = ["CHANNEL", "WecomChannel"]
 
 
+_SESSIONS: Mapping[ServiceState, Session] = {
+    ServiceState.NEW: "bot",
+    ServiceState.BOT: "bot",
+    ServiceState.QUEUED: "queued",
+    ServiceState.HUMAN: "staff",
+    ServiceState.CLOSED: "closed",
+}
+
+
 class WecomChannel:
     """`tools.ports.Channel` over the kf calls."""
+
+    limits = SendLimits(units=5, window_seconds=48 * 3600)
+    """Messages after each of the customer's, and for how long (doc 94677)."""
 
     def __init__(self, client: WecomClient) -> None:
         self._client = client
@@ -51,6 +63,10 @@ class WecomChannel:
             return (await self._client.nicknames([customer_id])).get(customer_id, "")
         except ChannelError:
             return ""
+
+    async def session(self, account_id: str, customer_id: str) -> Session:
+        """Tell who has the customer's session now."""
+        return _SESSIONS[await self._client.service_state(account_id, customer_id)]
 
     def split(self, text: str) -> list[str]:
         """Cut a text into parts kf/send_msg takes whole."""

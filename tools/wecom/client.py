@@ -64,7 +64,7 @@ MENDS: Mapping[int, str] = {
     40001: "wrong secret; compare WECOM_KF_SECRET or WECOM_AGENT_SECRET with the console",
     40013: "wrong corp id; compare WECOM_CORP_ID with the console",
     48002: "the app may not call this API; add it to 微信客服 → 可调用接口的应用",
-    60020: "the address of this server is not in 企业可信IP; add it",
+    60020: "the address of this server{address} is not in 企业可信IP; add it",
     60030: "a servicer of this account is outside the app's visible range",
     95011: "the account is managed in the WeCom client; put it under 通过API管理微信客服账号",
     95017: "the API switch of 微信客服 is off",
@@ -98,6 +98,17 @@ class Account:
 
     open_kfid: str
     name: str
+    is_managed: bool = True
+    """Whether the app may take and answer this account's messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servicer:
+    """Somebody who serves a kf account: a member, or a whole department."""
+
+    name: str
+    is_receiving: bool
+    """WeCom does not tell it of departments; they count as receiving."""
 
 
 class WecomClient:
@@ -178,9 +189,20 @@ class WecomClient:
             answer = await self._call("kf/account/list", {"offset": len(found), "limit": limit}, repeatable=True)
             page = {row["open_kfid"]: row for row in _rows(answer, "account_list", "open_kfid")}
             is_last = len(page) < limit or page.keys() <= found.keys()
-            found |= {kfid: Account(open_kfid=kfid, name=str(row.get("name", ""))) for kfid, row in page.items()}
+            found |= {kfid: _account(row) for kfid, row in page.items()}
             if is_last:
                 return tuple(found.values())
+
+    async def servicers(self, open_kfid: str) -> tuple[Servicer, ...]:
+        """List who serves a kf account."""
+        answer = await self._call("kf/servicer/list", {"open_kfid": open_kfid}, repeatable=True, method="GET")
+        members = [
+            # 0 is receiving here; the event servicer_status_change says 1 (doc 94645).
+            Servicer(name=row["userid"], is_receiving=row.get("status") == 0)
+            for row in _rows(answer, "servicer_list", "userid")
+        ]
+        departments = _rows(answer, "servicer_list", "department_id", int)
+        return (*members, *(Servicer(name=str(row["department_id"]), is_receiving=True) for row in departments))
 
     async def nicknames(self, external_userids: Sequence[str]) -> dict[str, str]:
         """Return the nicknames of those who were here in the last 48 hours."""
@@ -204,24 +226,29 @@ class WecomClient:
         except (KeyError, ValueError) as error:
             raise ChannelUnavailableError("WeCom kf/service_state/get: the answer names no known state") from error
 
-    async def _call(self, path: str, body: Mapping[str, Any], *, repeatable: bool = False) -> Mapping[str, Any]:
+    async def _call(
+        self, path: str, body: Mapping[str, Any], *, repeatable: bool = False, method: str = "POST"
+    ) -> Mapping[str, Any]:
         token = await self.tokens.get()
         try:
-            return await self._attempt(path, body, token, repeatable=repeatable)
+            return await self._attempt(method, path, body, token, repeatable=repeatable)
         except BadRequestError as error:
             if error.code not in TOKEN_CODES:
                 raise
         logger.info("WeCom rejected the access token", extra={"action": "wecom_token_rejected", "path": path})
-        return await self._attempt(path, body, await self.tokens.refresh(token), repeatable=repeatable)
+        return await self._attempt(method, path, body, await self.tokens.refresh(token), repeatable=repeatable)
 
-    async def _attempt(self, path: str, body: Mapping[str, Any], token: str, *, repeatable: bool) -> Mapping[str, Any]:
+    async def _attempt(
+        self, method: str, path: str, body: Mapping[str, Any], token: str, *, repeatable: bool
+    ) -> Mapping[str, Any]:
         # Not json=: it refuses the lone surrogates that half an emoji leaves behind.
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace") if method == "POST" else None
+        query = {"access_token": token} | ({} if method == "POST" else dict(body))
 
-        async def post() -> Mapping[str, Any]:
-            return await self._exchange("POST", path, {"access_token": token}, content)
+        async def send() -> Mapping[str, Any]:
+            return await self._exchange(method, path, query, content)
 
-        return await self._repeat(post) if repeatable else await post()
+        return await self._repeat(send) if repeatable else await send()
 
     async def _fetch_token(self) -> FreshToken:
         query = {"corpid": self._corp_id, "corpsecret": self._secret.get_secret_value()}
@@ -275,12 +302,18 @@ def _answer(path: str, response: httpx.Response) -> Mapping[str, Any]:
 def error_for(path: str, code: int, errmsg: str) -> ChannelError:
     """Translate the vendor's refusal; decides on the code, except for a repeated msgid."""
     said = re.split(r"(?i),?\s*(?:hint:|from ip|more info)", errmsg, maxsplit=1)[0].strip()[:120]
-    mend = MENDS.get(code)
+    mend = MENDS.get(code, "").format(address=_address(errmsg))
     text = f"WeCom {path}: {code} {said}" + (f" — {mend}" if mend else "")
     kind = ERRORS.get(code, BadRequestError)
     if path in _SENDS and code not in NO_DUPLICATE_CODES and _says_duplicate(said):
         kind = DuplicateMessageError
     return kind(text, code=code)
+
+
+def _address(errmsg: str) -> str:
+    """Return the address WeCom says the call came from, ready to be put into a sentence."""
+    found = re.search(r"(?i)from ip:\s*([0-9a-f.:]+[0-9a-f])", errmsg)
+    return f" ({found[1]})" if found else ""
 
 
 def _says_duplicate(said: str) -> bool:
@@ -300,9 +333,14 @@ def _check_sendable(text: str, msgid: str) -> None:
         raise BadRequestError(f"WeCom text: longer than {TEXT_BYTES} bytes; split it first")
 
 
-def _rows(answer: Mapping[str, Any], name: str, key: str) -> list[dict[str, Any]]:
+def _account(row: Mapping[str, Any]) -> Account:
+    is_managed = row.get("manage_privilege") is not False
+    return Account(open_kfid=row["open_kfid"], name=str(row.get("name", "")), is_managed=is_managed)
+
+
+def _rows(answer: Mapping[str, Any], name: str, key: str, kind: type = str) -> list[dict[str, Any]]:
     rows = answer.get(name)
-    return [r for r in rows if isinstance(r, dict) and isinstance(r.get(key), str)] if isinstance(rows, list) else []
+    return [r for r in rows if isinstance(r, dict) and isinstance(r.get(key), kind)] if isinstance(rows, list) else []
 
 
 def _without_query(record: logging.LogRecord) -> bool:

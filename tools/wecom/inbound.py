@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tools.messages import Inbound, Sender
@@ -46,6 +47,22 @@ _EVENTS: Mapping[str, str] = {
     "servicer_recall_msg": "[接待人员撤回了一条消息]",
     "reject_customer_msg_switch_change": "[拒收客户消息设置变更]",
 }
+_FAILURES: Mapping[object, str] = {
+    1: "客服账号已被删除",
+    2: "应用已关闭",
+    4: "会话已过期（客户最后一次发言超过 48 小时）",
+    5: "会话已关闭",
+    6: "超过 5 条限制，客户再次发言前不能再发",
+    8: "企业主体未验证",
+    10: "客户拒收消息",
+    11: "企业没有成员登录企业微信",
+    12: "该类型的消息被客服组件禁止",
+    13: "安全限制",
+}
+"""Why a sent message did not arrive, by `fail_type` (doc 94670)."""
+_ENDED = 3
+"""`change_type` of a session that staff ended; every other change gives it to one of them."""
+_STAFF = 5
 _DEPTH = 20
 _LABEL_CHARACTERS = 200
 
@@ -87,7 +104,15 @@ def _event(item: dict[str, Any], payload: object, account_id: str) -> Inbound:
         return _unreadable(item, account_id)
     # Events name the account and the customer inside; outside they are absent (doc 94670).
     named = {name: payload[name] for name in ("open_kfid", "external_userid") if _string(payload, name)}
-    return _inbound(item | named, account_id, kind=kind, text=_EVENTS.get(kind, ""), extra=payload)
+    inbound = _inbound(item | named, account_id, kind=kind, text=_EVENTS.get(kind, ""), extra=payload)
+    if kind == "user_recall_msg":
+        return replace(inbound, effect="recalled", about=_string(payload, "recall_msgid"))
+    if kind == "msg_send_fail":
+        reason = _FAILURES.get(payload.get("fail_type"), "原因未知")
+        return replace(inbound, effect="not_delivered", about=_string(payload, "fail_msgid"), text=reason)
+    if kind == "session_status_change":
+        return replace(inbound, session="closed" if payload.get("change_type") == _ENDED else "staff")
+    return inbound
 
 
 def _unreadable(item: dict[str, Any], account_id: str) -> Inbound:
@@ -113,6 +138,8 @@ def _inbound(item: dict[str, Any], account_id: str, *, kind: str, text: str, ext
         text=text,
         sent_at=_seconds(item.get("send_time")),
         extra=dict(extra) | ({"servicer_userid": servicer} if servicer else {}),
+        # Whoever of the staff writes in the client has the session (doc 94669).
+        session="staff" if origin == _STAFF else None,
     )
 
 

@@ -141,6 +141,12 @@ def test_the_dotenv_file_is_read_and_the_environment_wins(
     assert settings.service.kefu_log_level == "DEBUG"
 
 
+def test_a_dotenv_file_in_another_encoding_is_one_line(clean_environment: Path) -> None:
+    (clean_environment / ".env").write_bytes("# 设置\nAPI_TOKEN=hush\n".encode("gbk"))
+    with pytest.raises(ConfigurationError, match=r"\.env: is not UTF-8"):
+        load_settings()
+
+
 def test_empty_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     setenv(monkeypatch, **dict.fromkeys(variable_names(), ""))
     settings = load_settings()

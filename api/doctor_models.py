@@ -1,0 +1,87 @@
+"""Checks of models behind an OpenAI-compatible API, and of the bundled one."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import openai
+
+from api.doctor_checks import Check, OffError, TroubleError
+from kb.embeddings import make_embedder
+from kb.errors import IndexUnavailableError
+from kb.settings import KbSettings
+from tools.chat_model import make_chat_model
+from tools.settings import ModelSettings
+
+LOADING_SECONDS = 30.0
+"""The bundled model is read from disk first."""
+
+_UNKNOWN_MODEL = re.compile(r"(?is)model.*(?:not|unknown|invalid|exist)|(?:unknown|invalid|no such).*model")
+
+
+def model_checks(model: ModelSettings) -> list[Check]:
+    """List the checks of the chat model."""
+
+    async def answers() -> str:
+        chat = make_chat_model(model)
+        if chat is None:
+            raise OffError("no chat model: answers are taken verbatim; set LLM_PROVIDER and LLM_API_KEY to have one")
+        name = str(getattr(chat, "model_name", ""))
+        host = urlsplit(str(getattr(chat, "openai_api_base", ""))).hostname
+        started = time.monotonic()
+        try:
+            await chat.ainvoke("ping", extra_body={"max_tokens": 1})
+        except openai.OpenAIError as error:
+            raise api_trouble(error, prefix="LLM", model=name) from error
+        return f"{name} at {host} answered in {time.monotonic() - started:.1f} s"
+
+    hint = "check the network and LLM_API_BASE, take a faster LLM_MODEL, or raise KEFU_LLM_TIMEOUT_SECONDS"
+    return [Check(name="chat model", run=answers, hint=hint, seconds=model.llm_timeout_seconds)]
+
+
+def embedding_check(kb: KbSettings) -> Check:
+    """Check that a text can be embedded."""
+
+    async def embeds() -> str:
+        embedder = make_embedder(kb)
+        try:
+            (vector,) = await embedder.embed_questions(["如何退款?"])
+        except IndexUnavailableError as error:
+            if isinstance(error.__cause__, openai.OpenAIError):
+                raise api_trouble(error.__cause__, prefix="EMBEDDING", model=kb.embedding_model) from error
+            raise
+        return f"{embedder.model_id}, {vector.size} dimensions"
+
+    hint = "check the network and EMBEDDING_API_BASE; without it the bundled model is used"
+    return Check(name="embedding model", run=embeds, hint=hint, seconds=LOADING_SECONDS)
+
+
+def api_trouble(error: openai.OpenAIError, *, prefix: str, model: str) -> TroubleError:
+    """Name what is wrong; never repeats the server's words, some of which quote the key."""
+    if not isinstance(error, openai.APIStatusError):
+        return TroubleError(
+            f"the server does not answer ({type(error).__name__})", f"check the network and {prefix}_API_BASE"
+        )
+    status = error.status_code
+    if status in {401, 403}:
+        cause = "the server refuses the key"
+        mend = f"copy {prefix}_API_KEY again from the provider's console; {prefix}_API_BASE must be the same provider's"
+    elif status in {400, 404} and _UNKNOWN_MODEL.search(_words(error)):
+        cause, mend = f"the server does not know the model {model!r}", f"set {prefix}_MODEL to one it has"
+    elif status == 404:
+        cause, mend = "there is nothing at this path", f"mend {prefix}_API_BASE; it usually ends in /v1"
+    elif status in {402, 429}:
+        cause, mend = "the balance or the rate limit is used up", "look at both in the provider's console"
+    elif status >= 500:
+        cause, mend = "the server has trouble of its own", "try again later, or another provider"
+    else:
+        cause, mend = "the server refuses the request", f"check {prefix}_MODEL and {prefix}_API_BASE"
+    return TroubleError(f"{cause} ({status})", mend)
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body = error.body
+    return " ".join(str(body.get(name)) for name in ("code", "message")) if isinstance(body, Mapping) else str(body)

@@ -1,0 +1,254 @@
+"""Nothing is kept for ever: what was said is emptied, what is finished is deleted, idle conversations are forgotten.
+
+Every rule names what is finished and old; what is unhandled, waiting to be sent, or with a person fits none. Rows go in
+batches, each a transaction of its own, and rows that somebody holds are left for the next day, so this runs beside live
+traffic, twice at once, and again after a crash.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, LiteralString
+
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg import sql
+
+from api.database import Connection, Pool
+from api.settings import RETENTION_ROW_DAYS, RetentionSettings
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1_000
+"""Rows a transaction may take: short enough that nobody waits for its locks."""
+
+CONVERSATION_BATCH = 50
+"""Conversations a transaction may take, each with everything that belongs to it."""
+
+CALLBACK_DAYS = 7
+JOB_DAYS = 7
+
+Cutoffs = Mapping[str, datetime]
+"""The moments before which each kind of row is old, by the names the rules use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Rows of one table that are finished and old."""
+
+    name: str
+    table: LiteralString
+    due: LiteralString
+    """Which rows, as a condition on `t`."""
+    change: Literal["delete", "empty"] = "delete"
+    """`empty` takes the payload and leaves the row, whose key makes a repeated message known."""
+    key: LiteralString = "id"
+    first: int | str = 0
+    """A value below every key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionReport:
+    """How many rows were changed, or would be."""
+
+    counts: Mapping[str, int]
+    is_dry_run: bool
+
+
+RULES = (
+    Rule(
+        name="inbox_texts",
+        table="inbox",
+        change="empty",
+        due="handled_at is not null and payload <> '{}'"
+        " and received_at < %(texts_before)s and received_at >= %(rows_before)s",
+    ),
+    Rule(name="inbox", table="inbox", due="handled_at is not null and received_at < %(rows_before)s"),
+    Rule(
+        name="outbox_texts",
+        table="outbox",
+        change="empty",
+        # Not of what failed: an operator may still send it.
+        due="state in ('sent', 'merged', 'dropped') and payload <> '{}'"
+        " and created_at < %(texts_before)s and created_at >= %(rows_before)s",
+    ),
+    Rule(name="outbox", table="outbox", due="state not in ('pending', 'sending') and created_at < %(rows_before)s"),
+    Rule(name="callbacks", table="callbacks", due="received_at < %(callbacks_before)s"),
+    Rule(name="tickets", table="tickets", key="ticket_id", first="", due="closed_at < %(rows_before)s"),
+    Rule(
+        name="queue_jobs",
+        table="procrastinate_jobs",
+        due="status in ('succeeded', 'failed', 'cancelled', 'aborted') and not exists ("
+        " select 1 from procrastinate_events e where e.job_id = t.id and e.at >= %(jobs_before)s)",
+    ),
+    Rule(
+        name="queue_schedules",
+        table="procrastinate_periodic_defers",
+        # The queue itself clears the earlier rows of a task that is still scheduled; this is for tasks that are not.
+        due="to_timestamp(defer_timestamp) < %(jobs_before)s",
+    ),
+)
+
+TAKE: LiteralString = """
+with due as (
+    select t.{key} from {table} t where t.{key} > %(after)s and {due}
+    order by t.{key} limit %(limit)s for update of t skip locked
+), done as ({change} returning t.{key})
+select count(*)::int as rows, max({key}) as last from done
+"""
+DELETE: LiteralString = "delete from {table} t using due where t.{key} = due.{key}"
+EMPTY: LiteralString = "update {table} t set payload = '{{}}' from due where t.{key} = due.{key}"
+COUNT: LiteralString = "select count(*)::int as rows from {table} t where {due}"
+
+# The table has no dates. The outbox says how many of a conversation's posts are recent, and Telegram numbers the
+# messages of a chat upwards: what lies below that many is old.
+OLD_DESK_MESSAGES: LiteralString = """
+select m.chat_id, m.message_id
+from (
+    select chat_id, message_id, thread_id,
+        row_number() over (partition by thread_id, chat_id order by message_id desc) as place
+    from desk_messages
+) m
+left join (
+    select thread_id, count(*) as recent from outbox
+    where destination = 'desk' and coalesce(sent_at, created_at) >= %(desk_before)s group by thread_id
+) o using (thread_id)
+where m.place > coalesce(o.recent, 0)
+  and not exists (select 1 from tickets where thread_id = m.thread_id and closed_at is null)
+"""
+
+IDLE: LiteralString = """
+coalesce(c.last_customer_at, c.created_at) < %(idle_before)s and c.created_at < %(idle_before)s
+and not exists (select 1 from tickets t where t.thread_id = c.thread_id and t.closed_at is null)
+and not exists (select 1 from inbox i where i.thread_id = c.thread_id
+                and (i.handled_at is null or i.received_at >= %(idle_before)s))
+and not exists (select 1 from outbox o where o.thread_id = c.thread_id
+                and (o.state in ('pending', 'sending') or o.created_at >= %(idle_before)s))
+"""
+
+FORGET: tuple[LiteralString, ...] = (
+    # The rows stay until they are old themselves: a message that comes again must be known.
+    "update inbox set payload = '{}' where thread_id = any(%s) and payload <> '{}'",
+    "delete from outbox where thread_id = any(%s)",
+    # The question is the operator's to answer in an article; who asked it is nobody's any more.
+    "update unknown_questions set user_id = '', thread_id = null where thread_id = any(%s)",
+    "delete from tickets where thread_id = any(%s)",
+    "delete from desk_messages where thread_id = any(%s)",
+    "delete from desk_places where thread_id = any(%s)",
+    "delete from conversations where thread_id = any(%s)",
+)
+
+
+async def run_retention(
+    pool: Pool, saver: AsyncPostgresSaver, settings: RetentionSettings, *, now: datetime, dry_run: bool = False
+) -> RetentionReport:
+    """Apply every rule; with `dry_run` only count what it would change."""
+    cutoffs = _cutoffs(settings, now)
+    counts = await _count_all(pool, cutoffs) if dry_run else await _apply_all(pool, saver, cutoffs)
+    logger.info("Retention", extra={"action": "retention", "is_dry_run": dry_run, **counts})
+    return RetentionReport(counts=counts, is_dry_run=dry_run)
+
+
+def _cutoffs(settings: RetentionSettings, now: datetime) -> dict[str, datetime]:
+    rows_before = now - timedelta(days=RETENTION_ROW_DAYS)
+    idle_before = now - timedelta(days=settings.kefu_retention_conversation_days)
+    return {
+        "texts_before": now - timedelta(days=settings.kefu_retention_inbox_days),
+        "rows_before": rows_before,
+        "idle_before": idle_before,
+        # Counted by the outbox, so no longer than its rows.
+        "desk_before": max(idle_before, rows_before),
+        "callbacks_before": now - timedelta(days=CALLBACK_DAYS),
+        "jobs_before": now - timedelta(days=JOB_DAYS),
+    }
+
+
+async def _count_all(pool: Pool, cutoffs: Cutoffs) -> dict[str, int]:
+    statements = {rule.name: _compose(COUNT, rule) for rule in RULES}
+    desk = sql.SQL("select count(*)::int as rows from ({}) d").format(sql.SQL(OLD_DESK_MESSAGES))
+    idle = sql.SQL("select count(*)::int as rows from conversations c where {}").format(sql.SQL(IDLE))
+    statements = {"desk_messages": desk, **statements, "conversations": idle}
+    counts = {}
+    async with pool.connection() as conn:
+        for name, statement in statements.items():
+            row = await (await conn.execute(statement, cutoffs)).fetchone()
+            counts[name] = int(row["rows"]) if row else 0
+    return counts
+
+
+async def _apply_all(pool: Pool, saver: AsyncPostgresSaver, cutoffs: Cutoffs) -> dict[str, int]:
+    # The desk's messages first, because the outbox tells their age.
+    counts = {"desk_messages": await _forget_desk_messages(pool, cutoffs)}
+    for rule in RULES:
+        counts[rule.name] = await _apply(pool, rule, cutoffs)
+    counts["conversations"] = await _forget_conversations(pool, saver, cutoffs)
+    return counts
+
+
+async def _apply(pool: Pool, rule: Rule, cutoffs: Cutoffs) -> int:
+    statement = _compose(TAKE, rule)
+    total, after = 0, rule.first
+    async with pool.connection() as conn:
+        while True:
+            parameters = {**cutoffs, "after": after, "limit": BATCH}
+            row = await (await conn.execute(statement, parameters)).fetchone()
+            assert row is not None, "an aggregate always has a row"
+            total += row["rows"]
+            if row["rows"] < BATCH:
+                return total
+            # Onwards from the last one, not past all the finished ones again.
+            after = row["last"]
+
+
+def _compose(template: LiteralString, rule: Rule) -> sql.Composed:
+    parts = {"table": sql.Identifier(rule.table), "key": sql.Identifier(rule.key), "due": sql.SQL(rule.due)}
+    change = sql.SQL(DELETE if rule.change == "delete" else EMPTY).format(**parts)
+    return sql.SQL(template).format(change=change, **parts)
+
+
+async def _forget_desk_messages(pool: Pool, cutoffs: Cutoffs) -> int:
+    statement = sql.SQL(
+        "delete from desk_messages d using ({} limit %(limit)s) old"
+        " where (d.chat_id, d.message_id) = (old.chat_id, old.message_id)"
+    ).format(sql.SQL(OLD_DESK_MESSAGES))
+    total = 0
+    async with pool.connection() as conn:
+        while True:
+            cursor = await conn.execute(statement, {**cutoffs, "limit": BATCH})
+            total += cursor.rowcount
+            if cursor.rowcount < BATCH:
+                return total
+
+
+async def _forget_conversations(pool: Pool, saver: AsyncPostgresSaver, cutoffs: Cutoffs) -> int:
+    select = sql.SQL("select thread_id from conversations c where c.thread_id > %(after)s and {}").format(sql.SQL(IDLE))
+    statement = select + sql.SQL(" order by thread_id limit %(limit)s for update of c skip locked")
+    total, after = 0, ""
+    while True:
+        async with pool.connection() as conn, conn.transaction():
+            parameters = {**cutoffs, "after": after, "limit": CONVERSATION_BATCH}
+            rows = await (await conn.execute(statement, parameters)).fetchall()
+            if not rows:
+                return total
+            after = rows[-1]["thread_id"]
+            threads = await _hold(conn, [row["thread_id"] for row in rows], cutoffs)
+            # Before the rows, in a transaction of its own: a crash in between leaves the rows that lead here again.
+            await saver.aprune(threads, strategy="delete")
+            for change in FORGET:
+                await conn.execute(change, (threads,))
+            total += len(threads)
+
+
+async def _hold(conn: Connection, threads: list[str], cutoffs: Cutoffs) -> list[str]:
+    """Take the conversations' locks, those of `api.database.thread_lock`; return the ones that are ours and still idle.
+
+    Asked again now that the rows are locked: something may have been said between the look and the lock.
+    """
+    statement = sql.SQL(
+        "select c.thread_id from conversations c where c.thread_id = any(%(threads)s) and {}"
+        " and pg_try_advisory_xact_lock(hashtextextended(c.thread_id, 7))"
+    ).format(sql.SQL(IDLE))
+    rows = await (await conn.execute(statement, {**cutoffs, "threads": threads})).fetchall()
+    return [row["thread_id"] for row in rows]
