@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo run test test-all lint type fmt lock clean
+.PHONY: help setup dev demo run test test-all chaos lint type fmt lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,6 +39,9 @@ test: dev ## Every test that needs no browser
 test-all: dev ## The same with the coverage gates
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 	@$(BIN)/coverage report --include='graph/*' --fail-under=100
+
+chaos: dev ## Kill, break and restart everything while 200 customers write (ARGS="--seed 2")
+	@$(BIN)/python tests/chaos/run.py $(ARGS)
 
 lint: dev ## Style, import direction
 	@$(BIN)/ruff format --check .

@@ -25,7 +25,10 @@ def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAP
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
-        async with open_services(settings, conninfo) as services, worker_beside(services, concurrency=concurrency):
+        async with (
+            open_services(settings, conninfo, concurrency=concurrency) as services,
+            worker_beside(services, concurrency=concurrency),
+        ):
             await _register_webhook(services)
             yield {"services": services}
 

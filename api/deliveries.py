@@ -13,6 +13,8 @@ from api.job_queue import JobQueue
 from api.outbox import Destination
 from tools.messages import DeskPlace, DeskPost, Handoff, Line, Outbound, SendLimits, Session, delivery_key
 
+UNLIMITED = SendLimits(units=1000, window_seconds=float("inf"))
+
 LOOK_AHEAD = 20
 """Waiting rows looked at when texts must be merged."""
 
@@ -28,6 +30,8 @@ class Delivery:
     payload: Mapping[str, Any]
     in_doubt: bool
     """An earlier attempt under the same key may have arrived."""
+    attempts: int
+    """How often it was tried before."""
 
     @property
     def text(self) -> str:
@@ -49,7 +53,14 @@ class Allowance:
 class Deliveries:
     """Reads and writes the outbox rows of one destination at a time; callers hold the delivery's queue lock."""
 
-    def __init__(self, pool: Pool, queue: JobQueue, *, limits: SendLimits, split: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        queue: JobQueue,
+        *,
+        limits: SendLimits = UNLIMITED,
+        split: Callable[[str], list[str]] = lambda text: [text],
+    ) -> None:
         self._pool = pool
         self._queue = queue
         self._limits = limits
@@ -87,6 +98,7 @@ class Deliveries:
             key=first["message_key"],
             payload=payload,
             in_doubt=in_doubt,
+            attempts=first["attempts"],
         )
 
     async def _merge(self, conn: Connection, thread_id: str, rows: Sequence[Row]) -> Mapping[str, Any]:
@@ -191,7 +203,8 @@ class Deliveries:
         """Record a failed attempt that is made again; `in_doubt` when it may have arrived."""
         async with self._pool.connection() as conn:
             await conn.execute(
-                "update outbox set state = 'pending', last_error = %s, in_doubt = in_doubt or %s where id = %s",
+                "update outbox set state = 'pending', last_error = %s, in_doubt = in_doubt or %s"
+                " where id = %s and state = 'sending'",
                 (error[:500], in_doubt, delivery.id),
             )
 
@@ -214,16 +227,6 @@ class Deliveries:
             )
             row = await cursor.fetchone()
         return row["text"] if row else None
-
-    async def dead_letters(self, *, limit: int) -> list[Row]:
-        """List what was not delivered, newest first."""
-        async with self._pool.connection() as conn:
-            cursor = await conn.execute(
-                "select id, thread_id, destination, state, attempts, last_error, created_at, payload from outbox"
-                " where state in ('failed', 'unknown') order by id desc limit %s",
-                (limit,),
-            )
-            return await cursor.fetchall()
 
     async def revive(self, row_id: int) -> bool:
         """Put a dead letter back into the line; False when it is none.

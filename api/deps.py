@@ -11,8 +11,9 @@ from fastapi import Depends, HTTPException, Request, status
 from api.lifespan import Services
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return what the lifespan opened."""
+    # Not a plain function: FastAPI would hop to a thread for it at every request.
     services: Services = request.state.services
     return services
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import fields, replace
+from typing import Any
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
@@ -17,37 +17,29 @@ from api.doctor_models import embedding_check, model_checks
 from api.doctor_store import VECTORS, StoreChecks
 from api.doctor_wecom import HTTP_TIMEOUT, WecomChecks
 from api.errors import ApiError
-from api.settings import ServiceSettings, Settings, explain
-from kb.settings import KbSettings
-from tools.settings import ModelSettings, RedisSettings, TelegramSettings, WecomSettings
+from api.settings import Settings, explain
+from tools.settings import TelegramSettings, WecomSettings
 from tools.telegram import TelegramDesk
 from tools.wecom.client import WecomClient
-
-Slice = TypeVar("Slice", bound=BaseSettings)
 
 
 def read_settings() -> tuple[Settings, Mapping[str, str]]:
     """Read every slice by itself; return them with what is wrong, by slice. A wrong one holds defaults."""
     wrong: dict[str, str] = {}
-
-    def read(name: str, kind: type[Slice]) -> Slice:
+    slices: dict[str, Any] = {}
+    for part in fields(Settings):
+        kind = part.default_factory
+        assert isinstance(kind, type), "every slice is made by its class"
+        assert issubclass(kind, BaseSettings), "every slice is made by its class"
         try:
-            return kind()
+            slices[part.name] = kind()
+            continue
         except ValidationError as error:
-            wrong[name] = explain(error)
+            wrong[part.name] = explain(error)
         except UnicodeDecodeError:
-            wrong[name] = ".env: is not UTF-8; save it again with that encoding"
-        return kind.model_construct()
-
-    settings = Settings(
-        service=read("service", ServiceSettings),
-        wecom=read("wecom", WecomSettings),
-        telegram=read("telegram", TelegramSettings),
-        redis=read("redis", RedisSettings),
-        model=read("model", ModelSettings),
-        kb=read("kb", KbSettings),
-    )
-    return settings, wrong
+            wrong[part.name] = ".env: is not UTF-8; save it again with that encoding"
+        slices[part.name] = kind.model_construct()
+    return Settings(**slices), wrong
 
 
 async def diagnose(

@@ -70,7 +70,7 @@ async def run_checks(checks: Sequence[Check]) -> list[Finding]:
             if first.status == "failed":
                 return Finding(check=check.name, status="off", detail=f"not checked: see {check.needs!r}")
             if first.status == "off":
-                return Finding(check=check.name, status="off", detail=first.detail)
+                return Finding(check=check.name, status="off", detail=f"off: see {check.needs!r}")
         return await _finding(check)
 
     for check in checks:

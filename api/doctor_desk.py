@@ -100,9 +100,10 @@ def redis_check(settings: RedisSettings) -> Check:
             raise TroubleError("REDIS_URL is not a URL of Redis", "example: redis://127.0.0.1:6379/0") from None
         try:
             await redis.ping()
-        except AuthenticationError:
-            raise TroubleError("Redis refuses the password", "mend user and password in REDIS_URL") from None
         except (RedisError, OSError) as error:
+            # The client wraps what it is told while it connects.
+            if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
+                raise TroubleError("Redis refuses the password", "mend user and password in REDIS_URL") from None
             raise TroubleError(f"Redis does not answer ({type(error).__name__})", REDIS_HINT) from None
         finally:
             await redis.aclose()

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import openai
+from langchain_core.exceptions import LangChainException
 
 from api.doctor_checks import Check, OffError, TroubleError
 from kb.embeddings import make_embedder
 from kb.errors import IndexUnavailableError
 from kb.settings import KbSettings
 from tools.chat_model import make_chat_model
+from tools.errors import ToolError
 from tools.settings import ModelSettings
 
 LOADING_SECONDS = 30.0
@@ -34,8 +36,8 @@ def model_checks(model: ModelSettings) -> list[Check]:
         started = time.monotonic()
         try:
             await chat.ainvoke("ping", extra_body={"max_tokens": 1})
-        except openai.OpenAIError as error:
-            raise api_trouble(error, prefix="LLM", model=name) from error
+        except (openai.OpenAIError, LangChainException, ToolError) as error:
+            raise _trouble_of(error, prefix="LLM", model=name) or error from error
         return f"{name} at {host} answered in {time.monotonic() - started:.1f} s"
 
     hint = "check the network and LLM_API_BASE, take a faster LLM_MODEL, or raise KEFU_LLM_TIMEOUT_SECONDS"
@@ -50,21 +52,25 @@ def embedding_check(kb: KbSettings) -> Check:
         try:
             (vector,) = await embedder.embed_questions(["如何退款?"])
         except IndexUnavailableError as error:
-            if isinstance(error.__cause__, openai.OpenAIError):
-                raise api_trouble(error.__cause__, prefix="EMBEDDING", model=kb.embedding_model) from error
-            raise
+            raise _trouble_of(error, prefix="EMBEDDING", model=kb.embedding_model) or error from error
         return f"{embedder.model_id}, {vector.size} dimensions"
 
     hint = "check the network and EMBEDDING_API_BASE; without it the bundled model is used"
     return Check(name="embedding model", run=embeds, hint=hint, seconds=LOADING_SECONDS)
 
 
-def api_trouble(error: openai.OpenAIError, *, prefix: str, model: str) -> TroubleError:
-    """Name what is wrong; never repeats the server's words, some of which quote the key."""
-    if not isinstance(error, openai.APIStatusError):
-        return TroubleError(
-            f"the server does not answer ({type(error).__name__})", f"check the network and {prefix}_API_BASE"
-        )
+def _trouble_of(error: Exception, *, prefix: str, model: str) -> TroubleError | None:
+    """Name what is wrong, when the client knows; never repeats the server's words, some of which quote the key."""
+    known = error if isinstance(error, openai.OpenAIError) else error.__cause__
+    if isinstance(known, openai.APIStatusError):
+        return _refusal(known, prefix=prefix, model=model)
+    if isinstance(known, openai.APIConnectionError):
+        how = "does not answer in time" if isinstance(known, openai.APITimeoutError) else "cannot be reached"
+        return TroubleError(f"the server {how}", f"check the network and {prefix}_API_BASE")
+    return None
+
+
+def _refusal(error: openai.APIStatusError, *, prefix: str, model: str) -> TroubleError:
     status = error.status_code
     if status in {401, 403}:
         cause = "the server refuses the key"

@@ -105,7 +105,12 @@ class WecomChecks:
             raise TroubleError(f"{host} does not answer ({type(error).__name__})", REACH) from None
         if response.status_code == 200 and response.content == echo.encode():
             return f"{host} answers as WeCom expects, in {time.monotonic() - started:.2f} s (WeCom waits 1 s)"
-        raise _judge(response.status_code, response.text[:2000])
+        text = response.text[:2000]
+        if response.status_code == 403 and "WECOM_CALLBACK_ALLOWED_IPS" in text:
+            raise OffError(
+                f"{host} answers, and lets only WECOM_CALLBACK_ALLOWED_IPS in: this machine is not among them"
+            )
+        raise _judge(response.status_code, text)
 
     async def clock_agrees(self) -> str:
         """Compare the clock with WeCom's."""

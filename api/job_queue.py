@@ -11,12 +11,16 @@ from procrastinate import App, PsycopgConnector
 from api.database import Connection
 
 FAST = "fast"
-"""Pulls, welcomes, deliveries, housekeeping: short jobs that must never wait behind a model."""
+"""Pulls, welcomes, deliveries to customers, housekeeping: short jobs that must never wait behind a model."""
+DESK = "desk"
+"""Deliveries to the desk: a desk that hangs must hold up nobody but itself."""
 TURNS = "turns"
 """Turns: may take as long as a model takes."""
 
 DESK_PRIORITY = 10
 """A person's reply overtakes customers' turns."""
+PULL_PRIORITY = 50
+"""What customers wrote is read before more is sent."""
 WELCOME_PRIORITY = 100
 """Codes that die after 20 seconds go first (WeCom doc 95122)."""
 
@@ -29,7 +33,9 @@ class JobQueue:
 
     async def pull(self, conn: Connection, account_id: str, *, token: str = "") -> None:
         """Fetch what customers wrote to an account."""
-        job = self.app.configure_task("pull", queue=FAST, lock=f"pull:{account_id}", connection=conn)
+        job = self.app.configure_task(
+            "pull", queue=FAST, lock=f"pull:{account_id}", priority=PULL_PRIORITY, connection=conn
+        )
         await job.defer_async(account_id=account_id, token=token)
 
     async def turn(self, conn: Connection, thread_id: str, *, priority: int = 0, delay: float = 0) -> None:
@@ -47,7 +53,8 @@ class JobQueue:
     async def deliver(self, conn: Connection, thread_id: str, destination: str) -> None:
         """Send what waits in a conversation's outbox."""
         lock = f"{destination}:{thread_id}"
-        job = self.app.configure_task("deliver", queue=FAST, lock=lock, connection=conn)
+        lane = DESK if destination == "desk" else FAST
+        job = self.app.configure_task("deliver", queue=lane, lock=lock, connection=conn)
         await job.defer_async(thread_id=thread_id, destination=destination)
 
     async def welcome(self, conn: Connection, inbox_id: int) -> None:

@@ -15,15 +15,18 @@ from procrastinate.jobs import Job, Status
 from api.customers import Customers
 from api.database import Pool, thread_lock
 from api.deliveries import Allowance, Deliveries, Delivery
+from api.errors import BusyError
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine
+from kb.errors import KbError
 from tools.errors import (
     BadRequestError,
     ChannelError,
     ChannelUnavailableError,
+    DeskError,
     DuplicateMessageError,
     OvertakenError,
     ReplyWindowClosedError,
@@ -38,18 +41,38 @@ logger = logging.getLogger(__name__)
 STALLED_AFTER = 10
 """Seconds without a heartbeat after which a worker counts as dead."""
 
-MAX_WAIT = 60
-"""Seconds between two attempts at most."""
+PULL_WAIT = 5
+"""Seconds between two attempts of a pull at most: newer pulls wait behind it, with codes that live 20 seconds."""
+
+DELIVERY_ATTEMPTS = 20
+"""How often a row may fail for a reason nobody foresaw before it leaves the line."""
 
 
 class Backoff(BaseRetryStrategy):
-    """Wait 1, 2, 4 … 60 seconds, or as long as the vendor asked to; rows bound the attempts, not jobs."""
+    """Wait 1, 2, 4 … seconds, or as long as the vendor asked to; rows bound the attempts, not jobs.
+
+    It also tells the log: the queue itself would print the job's arguments, tokens among them.
+    """
+
+    def __init__(self, longest: int = 60) -> None:
+        self._longest = longest
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         """Decide when to try again."""
+        is_known = isinstance(exception, ToolError | KbError | BusyError)
+        logger.warning(
+            "Job failed, trying it again",
+            extra={"action": "job_retried", "task": job.task_name, "job_id": job.id, "error": _words(exception)},
+            exc_info=None if is_known else exception,
+        )
         asked = getattr(exception, "retry_after", None)
-        seconds = asked if asked is not None else min(2 ** min(job.attempts, 6), MAX_WAIT)
+        seconds = asked if asked is not None else min(2 ** min(job.attempts, 6), self._longest)
         return RetryDecision(retry_in={"seconds": int(max(1, seconds))})
+
+
+def _words(exception: BaseException) -> str:
+    is_ours = isinstance(exception, ToolError | KbError | BusyError)
+    return str(exception) if is_ours else type(exception).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +94,7 @@ class Jobs:
     def register(self) -> None:
         """Tell the queue which function does which job."""
         app = self.queue.app
-        app.task(name="pull", queue=FAST, retry=Backoff())(self.pull)
+        app.task(name="pull", queue=FAST, retry=Backoff(PULL_WAIT))(self.pull)
         app.task(name="turn", queue=TURNS, retry=Backoff())(self.turn)
         app.task(name="deliver", queue=FAST, retry=Backoff())(self.deliver)
         app.task(name="welcome", queue=FAST)(self.welcome)
@@ -184,6 +207,11 @@ class Jobs:
                     await self.deliveries.mark_retry(delivery, str(error), in_doubt=in_doubt)
                     raise
                 await self._bury(delivery, error)
+            except Exception as error:
+                # Nobody foresaw this one: it must not hold the conversation's line for ever.
+                if delivery.attempts < DELIVERY_ATTEMPTS:
+                    raise
+                await self._bury(delivery, ToolError(type(error).__name__))
 
     async def _send(self, delivery: Delivery) -> None:
         allowance = await self._allowance(delivery)
@@ -214,7 +242,8 @@ class Jobs:
         return replace(allowance, session=session)
 
     async def _show(self, delivery: Delivery) -> None:
-        assert self.desk is not None, "without a desk nothing is written to it"
+        if self.desk is None:
+            raise DeskError("no desk is configured any more")
         post, known = await self.deliveries.desk_post(delivery, await self.customers.name(delivery.thread_id))
         place = await self.desk.place(post, known)
         if place != known:
@@ -228,14 +257,13 @@ class Jobs:
         await self.deliveries.mark_sent(delivery, (place.chat_id, message_id))
 
     async def _bury(self, delivery: Delivery, error: ToolError) -> None:
-        logger.error(
-            "Not delivered", extra={"action": "send_failed", "message_key": delivery.key, "error": type(error).__name__}
-        )
-        await self.deliveries.mark_dead(delivery, str(error))
+        logger.error("Not delivered", extra={"action": "send_failed", "message_key": delivery.key, "error": str(error)})
         if delivery.destination == "customer":
+            # Told before the row is closed: a crash in between tells it again, under the same key.
             in_doubt = delivery.in_doubt and isinstance(error, BadRequestError)
             words = f"无法确认是否送达（{error}）" if in_doubt else str(error)
             await self._notify_undelivered(delivery.thread_id, delivery.key, words, delivery.text)
+        await self.deliveries.mark_dead(delivery, str(error))
 
     async def welcome(self, inbox_id: int) -> None:
         """Greet a customer who just entered; the code lives 20 seconds, so there is no second try."""
@@ -254,17 +282,24 @@ class Jobs:
         try:
             account_ids = list(await self.channel.account_ids())
         except ChannelError as error:
-            logger.warning("Accounts not listed", extra={"action": "accounts_failed", "code": error.code})
+            logger.warning("Accounts not listed", extra={"action": "accounts_failed", "error": str(error)})
             account_ids = []
         async with self.pool.connection() as conn:
             known = await (await conn.execute("select account_id from accounts")).fetchall()
-            for account_id in dict.fromkeys([*account_ids, *(row["account_id"] for row in known)]):
+            wanted = dict.fromkeys([*account_ids, *(row["account_id"] for row in known)])
+            waiting = await (
+                await conn.execute("select lock from procrastinate_jobs where task_name = 'pull' and status = 'todo'")
+            ).fetchall()
+            for account_id in wanted.keys() - {row["lock"].removeprefix("pull:") for row in waiting}:
                 await self.queue.pull(conn, account_id)
 
     async def embed(self, timestamp: int = 0) -> None:
         """Give rows that a person inserted by SQL their embedding."""
         del timestamp
-        await self.embed_waiting()
+        try:
+            await self.embed_waiting()
+        except KbError as error:
+            logger.warning("Rows wait for their embedding", extra={"action": "embed_failed", "error": str(error)})
 
     async def sweep(self, timestamp: int = 0) -> None:
         """Add jobs for rows whose job was lost."""

@@ -28,10 +28,12 @@ from kb.chunks import GRADED_HITS, Grade, Hit
 from kb.confidence import make_grader
 from kb.embeddings import Embedder, make_embedder
 from kb.ingest import embed_waiting
+from kb.lexical_index import LexicalIndex
 from kb.ports import Grader, Retriever
-from kb.retriever import PgRetriever
-from kb.vector_index import check_model, open_vector_index
+from kb.retriever import Fallback, PgRetriever
+from kb.vector_index import open_vector_index
 from tools.chat_model import make_chat_model
+from tools.circuit_breaker import CircuitBreaker
 from tools.memory import MemoryChannel
 from tools.ports import Channel
 from tools.telegram import TelegramDesk
@@ -41,8 +43,14 @@ from tools.wecom.client import WecomClient
 
 logger = logging.getLogger(__name__)
 
-POOL_SIZE = 30
-"""Connections a process may use: a running turn holds one for its lock and borrows one for its checkpoints."""
+POOL_SIZE = 20
+"""Connections a process may use beside those of its turns."""
+POOL_PER_TURN = 2
+"""A running turn holds one connection for its lock and borrows another."""
+
+EMBEDDING_FAILURES = 2
+EMBEDDING_PAUSE = 30
+"""After so many failures in a row the embedding service is left alone for so many seconds: customers wait for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,24 +90,30 @@ async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> Async
     Raises:
         EmbeddingMismatchError: the stored vectors were made by another model.
     """
-    embedder = make_embedder(settings.kb)
-    await check_model(pool, embedder.model_id)
-    async with open_vector_index(pool, conninfo, embedder) as index:
+    async with (
+        contextlib.aclosing(make_embedder(settings.kb)) as embedder,
+        open_vector_index(pool, conninfo, embedder) as index,
+    ):
         grader = make_grader(settings.kb, embedder.model_id)
-        yield Knowledge(embedder=embedder, retriever=PgRetriever(index, embedder), grader=grader)
+        breaker = CircuitBreaker("embedding service", failures=EMBEDDING_FAILURES, pause_seconds=EMBEDDING_PAUSE)
+        retriever = PgRetriever(index, embedder, Fallback(lexical=LexicalIndex(pool), breaker=breaker))
+        yield Knowledge(embedder=embedder, retriever=retriever, grader=grader)
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings, conninfo: str) -> AsyncIterator[Services]:
-    """Open everything one process needs; the database must be migrated."""
+async def open_services(settings: Settings, conninfo: str, *, concurrency: int) -> AsyncIterator[Services]:
+    """Open everything one process needs to work on `concurrency` turns at once; the database must be migrated."""
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE))
+        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE + POOL_PER_TURN * concurrency))
         knowledge = await stack.enter_async_context(open_knowledge(settings, pool, conninfo))
         redis = await _open_redis(settings, stack)
         channel = await _open_channel(settings, redis, stack)
         desk = await _open_desk(settings, stack)
         queue = JobQueue()
         await stack.enter_async_context(queue.app.open_async(pool))
+        model = make_chat_model(settings.model)
+        if model is not None:
+            stack.push_async_callback(model.aclose)
         texts = PromptTexts()
         inbox = Inbox(pool, queue, burst_seconds=settings.service.kefu_burst_seconds)
         outbox = DurableOutbox(
@@ -111,7 +125,7 @@ async def open_services(settings: Settings, conninfo: str) -> AsyncIterator[Serv
                 grader=knowledge.grader,
                 outbox=outbox,
                 texts=texts,
-                model=make_chat_model(settings.model),
+                model=model,
             )
         )
         context = Context(

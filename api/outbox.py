@@ -83,9 +83,10 @@ class DurableOutbox:
         """Open the ticket, record the unanswered question, and show the card at the desk."""
         async with self._pool.connection() as conn, conn.transaction():
             await conn.execute(
-                "insert into tickets (ticket_id, thread_id, reason, draft) values (%s, %s, %s, %s)"
-                " on conflict do nothing",
-                (handoff.ticket_id, handoff.thread_id, handoff.reason, handoff.draft),
+                # Without a desk there is nobody to close it later.
+                "insert into tickets (ticket_id, thread_id, reason, draft, closed_at)"
+                " values (%s, %s, %s, %s, case when %s then null else now() end) on conflict do nothing",
+                (handoff.ticket_id, handoff.thread_id, handoff.reason, handoff.draft, self._has_desk),
             )
             await conn.execute(
                 "insert into unknown_questions (content, user_id, ticket_id, thread_id, reason, confidence)"

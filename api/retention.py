@@ -22,9 +22,12 @@ from api.settings import RETENTION_ROW_DAYS, RetentionSettings
 logger = logging.getLogger(__name__)
 
 BATCH = 1_000
-"""Rows a transaction may take: short enough that nobody waits for its locks."""
+"""Rows a transaction may take: short enough that nobody waits for its locks.
 
-CONVERSATION_BATCH = 50
+No statement here is prepared: the plan made for any limit and any age reads whole tables for each batch.
+"""
+
+CONVERSATION_BATCH = 200
 """Conversations a transaction may take, each with everything that belongs to it."""
 
 CALLBACK_DAYS = 7
@@ -119,13 +122,20 @@ where m.place > coalesce(o.recent, 0)
   and not exists (select 1 from tickets where thread_id = m.thread_id and closed_at is null)
 """
 
-IDLE: LiteralString = """
-coalesce(c.last_customer_at, c.created_at) < %(idle_before)s and c.created_at < %(idle_before)s
-and not exists (select 1 from tickets t where t.thread_id = c.thread_id and t.closed_at is null)
-and not exists (select 1 from inbox i where i.thread_id = c.thread_id
-                and (i.handled_at is null or i.received_at >= %(idle_before)s))
-and not exists (select 1 from outbox o where o.thread_id = c.thread_id
-                and (o.state in ('pending', 'sending') or o.created_at >= %(idle_before)s))
+# Of the given conversations, or of all. Set operations: one pass over each table, whatever is believed of their sizes.
+IDLE_THREADS: LiteralString = """
+select thread_id from conversations where coalesce(last_customer_at, created_at) < %(idle_before)s
+    and created_at < %(idle_before)s and (%(threads)s::text[] is null or thread_id = any(%(threads)s))
+except (
+    select thread_id from tickets
+    where closed_at is null and (%(threads)s::text[] is null or thread_id = any(%(threads)s))
+    union all
+    select thread_id from inbox where (handled_at is null or received_at >= %(idle_before)s)
+        and (%(threads)s::text[] is null or thread_id = any(%(threads)s))
+    union all
+    select thread_id from outbox where (state in ('pending', 'sending') or created_at >= %(idle_before)s)
+        and (%(threads)s::text[] is null or thread_id = any(%(threads)s))
+)
 """
 
 FORGET: tuple[LiteralString, ...] = (
@@ -168,12 +178,12 @@ def _cutoffs(settings: RetentionSettings, now: datetime) -> dict[str, datetime]:
 async def _count_all(pool: Pool, cutoffs: Cutoffs) -> dict[str, int]:
     statements = {rule.name: _compose(COUNT, rule) for rule in RULES}
     desk = sql.SQL("select count(*)::int as rows from ({}) d").format(sql.SQL(OLD_DESK_MESSAGES))
-    idle = sql.SQL("select count(*)::int as rows from conversations c where {}").format(sql.SQL(IDLE))
+    idle = sql.SQL("select count(*)::int as rows from ({}) c").format(sql.SQL(IDLE_THREADS))
     statements = {"desk_messages": desk, **statements, "conversations": idle}
     counts = {}
     async with pool.connection() as conn:
         for name, statement in statements.items():
-            row = await (await conn.execute(statement, cutoffs)).fetchone()
+            row = await (await conn.execute(statement, {**cutoffs, "threads": None})).fetchone()
             counts[name] = int(row["rows"]) if row else 0
     return counts
 
@@ -189,13 +199,14 @@ async def _apply_all(pool: Pool, saver: AsyncPostgresSaver, cutoffs: Cutoffs) ->
 
 async def _apply(pool: Pool, rule: Rule, cutoffs: Cutoffs) -> int:
     statement = _compose(TAKE, rule)
-    total, after = 0, rule.first
+    after = rule.first
+    total = 0
     async with pool.connection() as conn:
         while True:
             parameters = {**cutoffs, "after": after, "limit": BATCH}
-            row = await (await conn.execute(statement, parameters)).fetchone()
+            row = await (await conn.execute(statement, parameters, prepare=False)).fetchone()
             assert row is not None, "an aggregate always has a row"
-            total += row["rows"]
+            total += int(row["rows"])
             if row["rows"] < BATCH:
                 return total
             # Onwards from the last one, not past all the finished ones again.
@@ -216,39 +227,40 @@ async def _forget_desk_messages(pool: Pool, cutoffs: Cutoffs) -> int:
     total = 0
     async with pool.connection() as conn:
         while True:
-            cursor = await conn.execute(statement, {**cutoffs, "limit": BATCH})
+            cursor = await conn.execute(statement, {**cutoffs, "limit": BATCH}, prepare=False)
             total += cursor.rowcount
             if cursor.rowcount < BATCH:
                 return total
 
 
 async def _forget_conversations(pool: Pool, saver: AsyncPostgresSaver, cutoffs: Cutoffs) -> int:
-    select = sql.SQL("select thread_id from conversations c where c.thread_id > %(after)s and {}").format(sql.SQL(IDLE))
-    statement = select + sql.SQL(" order by thread_id limit %(limit)s for update of c skip locked")
-    total, after = 0, ""
-    while True:
+    async with pool.connection() as conn:
+        idle = await _threads(conn, sql.SQL(IDLE_THREADS), {**cutoffs, "threads": None})
+    total = 0
+    for start in range(0, len(idle), CONVERSATION_BATCH):
         async with pool.connection() as conn, conn.transaction():
-            parameters = {**cutoffs, "after": after, "limit": CONVERSATION_BATCH}
-            rows = await (await conn.execute(statement, parameters)).fetchall()
-            if not rows:
-                return total
-            after = rows[-1]["thread_id"]
-            threads = await _hold(conn, [row["thread_id"] for row in rows], cutoffs)
+            threads = await _hold(conn, idle[start : start + CONVERSATION_BATCH], cutoffs)
             # Before the rows, in a transaction of its own: a crash in between leaves the rows that lead here again.
             await saver.aprune(threads, strategy="delete")
             for change in FORGET:
-                await conn.execute(change, (threads,))
+                await conn.execute(change, (threads,), prepare=False)
             total += len(threads)
+    return total
 
 
 async def _hold(conn: Connection, threads: list[str], cutoffs: Cutoffs) -> list[str]:
-    """Take the conversations' locks, those of `api.database.thread_lock`; return the ones that are ours and still idle.
+    """Lock the conversations, as a new message and `api.database.thread_lock` do; return those that are ours.
 
-    Asked again now that the rows are locked: something may have been said between the look and the lock.
+    Only then it is asked again whether they are idle: something may have been said since the first look.
     """
-    statement = sql.SQL(
-        "select c.thread_id from conversations c where c.thread_id = any(%(threads)s) and {}"
-        " and pg_try_advisory_xact_lock(hashtextextended(c.thread_id, 7))"
-    ).format(sql.SQL(IDLE))
-    rows = await (await conn.execute(statement, {**cutoffs, "threads": threads})).fetchall()
+    lock = "select thread_id from conversations where thread_id = any(%(threads)s) for update skip locked"
+    locked = await _threads(conn, sql.SQL(lock), {"threads": threads})
+    ours = sql.SQL(
+        "select c.thread_id from ({}) c where pg_try_advisory_xact_lock(hashtextextended(c.thread_id, 7))"
+    ).format(sql.SQL(IDLE_THREADS))
+    return await _threads(conn, ours, {**cutoffs, "threads": locked})
+
+
+async def _threads(conn: Connection, statement: sql.SQL | sql.Composed, parameters: Mapping[str, object]) -> list[str]:
+    rows = await (await conn.execute(statement, parameters, prepare=False)).fetchall()
     return [row["thread_id"] for row in rows]

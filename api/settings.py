@@ -23,6 +23,8 @@ class ServiceSettings(Slice):
     api_token: SecretStr | None = None
     kefu_burst_seconds: float = Field(default=2, ge=0, le=30)
     """Customers type in short lines: how long to wait for the next one before answering."""
+    kefu_customer_messages_per_minute: int = Field(default=30, ge=1)
+    """What one customer may write before the bot stops answering for a while."""
     kefu_log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     kefu_log_format: str = Field(default="console", pattern=r"^(console|json)$")
 

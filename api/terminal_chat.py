@@ -8,6 +8,7 @@ import uuid
 from langgraph.checkpoint.memory import InMemorySaver
 from rich.console import Console
 
+from api.settings import load_settings
 from graph.builder import build
 from graph.context import Context
 from graph.conversation import Conversation, CustomerLine
@@ -19,6 +20,7 @@ THREAD_ID = "terminal:chat:you"
 
 async def chat_in_terminal() -> None:
     """Read lines until the end of input; show what the bot says and which tickets it opens."""
+    load_settings()  # a wrong variable is one line here, and a traceback later
     console, outbox = Console(), MemoryOutbox()
     graph = build(sample_ports(outbox)).compile(checkpointer=InMemorySaver())
     # No person is at this desk: the bot says so and stays in the conversation.

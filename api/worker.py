@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from api.job_queue import FAST, TURNS
+from api.job_queue import DESK, FAST, TURNS
 from api.jobs import STALLED_AFTER
 from api.lifespan import Services
 
@@ -18,6 +18,9 @@ RESTART_SECONDS = 2
 GRACE_SECONDS = 15
 """How long running jobs may take to finish on a stop."""
 
+DESK_SLOTS = 4
+"""Posts to the desk at once; Telegram takes 20 a minute in a group."""
+
 POLL_SECONDS = 0.1
 """The next job of a busy lock starts only at a poll, so this is the pause between two turns of a conversation."""
 
@@ -25,7 +28,8 @@ POLL_SECONDS = 0.1
 async def run_worker(services: Services, *, concurrency: int) -> None:
     """Work until cancelled; running jobs are finished first.
 
-    Two workers, so that short jobs (pulls, welcomes, deliveries) never wait behind turns that wait for a model.
+    Three lanes, so that short jobs (pulls, welcomes, deliveries) wait neither behind turns that wait for a model nor
+    behind a desk that hangs.
     """
     app = services.jobs.queue.app
 
@@ -38,7 +42,7 @@ async def run_worker(services: Services, *, concurrency: int) -> None:
             update_heartbeat_interval=2,
             stalled_worker_timeout=STALLED_AFTER,
             shutdown_graceful_timeout=GRACE_SECONDS,
-            delete_jobs="successful",
+            delete_jobs="always",
             install_signal_handlers=False,
         )
 
@@ -49,6 +53,7 @@ async def run_worker(services: Services, *, concurrency: int) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_keep(lambda: work(FAST, concurrency)))
         group.create_task(_keep(lambda: work(TURNS, concurrency)))
+        group.create_task(_keep(lambda: work(DESK, DESK_SLOTS)))
         group.create_task(_keep(reconcile_once))
         intake = services.desk_intake
         if intake is not None and services.settings.telegram.telegram_mode == "polling":

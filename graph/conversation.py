@@ -28,6 +28,8 @@ Graph = CompiledStateGraph[State, Context, InputState, State]
 
 WAITING_NODE = "human_resume"
 
+RESUMES_AT_MOST = 4
+
 STRICT_RESUME = "__pregel_strict_resume"
 """LangGraph's switch that refuses to resume an interrupt that is not pending; without it a wrong id is ignored."""
 
@@ -59,7 +61,8 @@ class Conversation:
         """
         messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
         snapshot = await self._graph.aget_state(self._config(thread_id))
-        if _is_waiting(snapshot):
+        # Without a desk nobody can end the wait; new input does.
+        if _is_waiting(snapshot) and self._context.has_desk:
             if snapshot.values["handoff"]["ticket_id"] != turn_id:
                 await self._run(Command(update={"messages": messages}), thread_id)
                 await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line.text for line in lines))
@@ -97,6 +100,8 @@ class Conversation:
             "lines": [TurnLine(kind="text", text=text)],
         }
         if _is_waiting(snapshot):
+            if speaker == "human":
+                await self._outbox.say(thread_id, turn_id, "human", text)
             note = AIMessage(id=f"{turn_id}:human", name="human", content=text)
             await self._run(Command(update={"messages": [note]}), thread_id)
             return
@@ -107,18 +112,22 @@ class Conversation:
 
         `ticket_id` names the ticket the person answered; a wait of another ticket is left alone.
         """
-        snapshot = await self._graph.aget_state(self._config(thread_id))
-        if any(message.id == f"{reply.reply_id}:human" for message in snapshot.values.get("messages", [])):
-            return True
-        if not _is_waiting(snapshot) or ticket_id not in {None, snapshot.values["handoff"]["ticket_id"]}:
-            return False
-        if not snapshot.interrupts:
-            # A crash between an update and the node's new stop leaves the wait without its interrupt.
-            await self._run(None, thread_id)
+        for _ in range(RESUMES_AT_MOST):
             snapshot = await self._graph.aget_state(self._config(thread_id))
-        answer = {snapshot.interrupts[0].id: asdict(reply)}
-        await self._run(Command(resume=answer), thread_id)
-        return True
+            if _is_taken(snapshot, reply):
+                return True
+            if not _is_waiting(snapshot) or ticket_id not in {None, snapshot.values["handoff"]["ticket_id"]}:
+                return False
+            if not snapshot.interrupts:
+                # A crash between an update and the node's new stop leaves the wait without its interrupt.
+                await self._run(None, thread_id)
+                continue
+            # A node that failed after an earlier reply keeps that reply and takes it again before this one: its
+            # words are known by their key and not said twice, and the next stop is this reply's.
+            await self._run(Command(resume={snapshot.interrupts[0].id: asdict(reply)}), thread_id)
+            if reply.action == "close" and not await self.is_waiting(thread_id):
+                return True
+        return _is_taken(await self._graph.aget_state(self._config(thread_id)), reply)
 
     async def is_waiting(self, thread_id: str) -> bool:
         """Tell whether a person has this conversation."""
@@ -158,6 +167,11 @@ class Conversation:
 
     def _config(self, thread_id: str) -> RunnableConfig:
         return {"configurable": {"thread_id": thread_id, STRICT_RESUME: True}}
+
+
+def _is_taken(snapshot: StateSnapshot, reply: HumanReply) -> bool:
+    mark = "handed_back" if reply.action == "done" else "human"
+    return any(message.id == f"{reply.reply_id}:{mark}" for message in snapshot.values.get("messages", []))
 
 
 def _is_waiting(snapshot: StateSnapshot) -> bool:

@@ -17,13 +17,19 @@ from kb.vectors import Vector, clean_text, unit
 
 _TOTAL_SECONDS = 45.0
 
+_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
+"""What the client raises on an answer of another shape, such as a proxy's page."""
+
 
 class ApiEmbedder:
     """An embeddings endpoint that speaks OpenAI's protocol."""
 
     def __init__(self, *, base: str, api_key: SecretStr | None, model: str) -> None:
         self.model_id = f"{model}@{urlsplit(base).hostname}"
+        # The default one is shared by everything with this base address: nobody could close it.
+        self._http = openai.DefaultAsyncHttpxClient()
         self._client = OpenAIEmbeddings(
+            http_async_client=self._http,
             model=model,
             base_url=base,
             api_key=api_key or SecretStr("none"),
@@ -43,6 +49,10 @@ class ApiEmbedder:
         """See `Embedder`."""
         return await self._embed(texts)
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
     async def _embed(self, texts: Sequence[str]) -> list[Vector]:
         if not texts:
             return []
@@ -51,14 +61,14 @@ class ApiEmbedder:
         try:
             async with asyncio.timeout(_TOTAL_SECONDS):
                 rows = await self._client.aembed_documents(cleaned)
-        except (openai.OpenAIError, httpx.HTTPError, TimeoutError, TypeError, ValueError) as error:
+            vectors = [unit(np.asarray(row, dtype=np.float32)) for row in rows]
+        except (openai.OpenAIError, httpx.HTTPError, TimeoutError, *_NONSENSE) as error:
             status = getattr(error, "status_code", None)
             told = f"status {status}" if status else type(error).__name__
             raise IndexUnavailableError(
                 f"the embedding service of {self.model_id} did not answer ({told}); "
                 "check EMBEDDING_API_BASE, EMBEDDING_API_KEY and EMBEDDING_MODEL"
             ) from error
-        vectors = [unit(np.asarray(row, dtype=np.float32)) for row in rows]
         if len(vectors) != len(texts) or len({vector.shape for vector in vectors}) != 1 or not vectors[0].size:
             raise IndexUnavailableError(f"the embedding service of {self.model_id} returned a wrong number of vectors")
         return vectors

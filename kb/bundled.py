@@ -37,6 +37,9 @@ class BundledEmbedder:
         """Embed passages; to be compared with questions."""
         return await self._embed(texts, is_question=False)
 
+    async def aclose(self) -> None:
+        """Do nothing: the model lives in memory."""
+
     async def _embed(self, texts: Sequence[str], *, is_question: bool) -> list[Vector]:
         vectors: list[Vector] = []
         for start in range(0, len(texts), _BATCH):

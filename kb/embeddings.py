@@ -35,9 +35,13 @@ class Embedder(Protocol):
         """
         ...
 
+    async def aclose(self) -> None:
+        """Close what it holds open."""
+        ...
+
 
 def make_embedder(settings: KbSettings) -> Embedder:
-    """Choose the embedding service when one is set, else the bundled model.
+    """Choose the embedding service when one is set, else the bundled model; to be closed at the end.
 
     Raises:
         KbError: the bundled model does not exist for this platform.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ import psycopg
 from langchain_core.embeddings import Embeddings
 from langchain_postgres import PGEngine, PGVectorStore
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kb.errors import IndexUnavailableError
@@ -55,7 +56,9 @@ class PgVectorIndex:
 @contextlib.asynccontextmanager
 async def open_store(conninfo: str, *, schema: str, model_id: str) -> AsyncIterator[PgVectorIndex]:
     """Open the search; closes its connections at the end."""
-    engine = create_async_engine(sqlalchemy_url(conninfo), pool_size=5, max_overflow=5, pool_pre_ping=True)
+    # Reading needs no transaction, and asking the server before each search whether it lives is a round trip as well.
+    engine = create_async_engine(sqlalchemy_url(conninfo), pool_size=5, max_overflow=5, isolation_level="AUTOCOMMIT")
+    event.listen(engine.sync_engine, "checkout", _refuse_dead)
     try:
         # From an engine and not from a connection string: that one would start a thread with its own event loop.
         store = await PGVectorStore.create(
@@ -72,6 +75,14 @@ async def open_store(conninfo: str, *, schema: str, model_id: str) -> AsyncItera
         yield PgVectorIndex(store, model_id)
     finally:
         await engine.dispose()
+
+
+def _refuse_dead(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    """Make the pool replace a connection whose server has gone: an idle connection is silent while it lives."""
+    poll = select.poll()
+    poll.register(dbapi_connection.driver_connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
 def sqlalchemy_url(conninfo: str) -> URL:

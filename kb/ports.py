@@ -26,3 +26,19 @@ class Grader(Protocol):
     def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
         """Grade a search result; no hits give confidence 0."""
         ...
+
+
+class Breaker(Protocol):
+    """Tells when to leave a service alone that does not answer."""
+
+    def allow(self) -> bool:
+        """Tell whether to ask now; who is told so reports the outcome."""
+        ...
+
+    def succeeded(self) -> None:
+        """Report that it answered."""
+        ...
+
+    def failed(self) -> None:
+        """Report that it did not answer."""
+        ...

@@ -12,7 +12,12 @@ class KbSettings(BaseSettings):
     """Search, embeddings and the accepted rate of wrong answers."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     kb_top_k: int = Field(default=5, ge=1, le=50)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.exceptions import ContextOverflowError, LangChainException, ModelInvalidRequestError
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from openai import DefaultAsyncHttpxClient
+from pydantic import Field, SecretStr
 
-from tools.errors import ConfigurationError
+from tools.circuit_breaker import CircuitBreaker
+from tools.errors import ConfigurationError, ModelUnavailableError
 from tools.settings import ModelSettings
 
 MAX_TOKENS = 800
+
+_ANSWERED = (ModelInvalidRequestError, ContextOverflowError, GeneratorExit)
+"""The server is there: it refuses this one request, for a word or its length, or the reader has read enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +39,57 @@ PROVIDERS = {
 }
 
 
-def make_chat_model(settings: ModelSettings) -> BaseChatModel | None:
-    """Build the configured model; None when there is neither a key nor a base.
+class GuardedChatModel(ChatOpenAI):
+    """A model whose server is left alone after several failures in a row.
+
+    Its awaited calls raise `ModelUnavailableError` or one of LangChain's exceptions, whatever the server sends. A call
+    cancelled by its caller counts as a failure: that is how a time limit around it looks from here.
+    """
+
+    breaker: CircuitBreaker = Field(exclude=True, repr=False)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.root_async_client.close()
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        with self._guarded():
+            result = await super()._agenerate(*args, **kwargs)
+            if not result.generations:
+                raise _unusable("no choices")
+            return result
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        with self._guarded():
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        if not self.breaker.allow():
+            raise ModelUnavailableError("the chat model did not answer several times and is not asked for a while")
+        has_answered = False
+        try:
+            yield
+            has_answered = True
+        except _ANSWERED:
+            has_answered = True
+            raise
+        except (LangChainException, ModelUnavailableError, TimeoutError):
+            raise
+        except Exception as error:
+            # Whatever a server sends instead of an answer ends up somewhere in the client.
+            raise _unusable(type(error).__name__) from error
+        finally:
+            (self.breaker.succeeded if has_answered else self.breaker.failed)()
+
+
+def _unusable(why: str) -> ModelUnavailableError:
+    return ModelUnavailableError(f"the chat model's server sent no usable answer ({why}); check LLM_API_BASE")
+
+
+def make_chat_model(settings: ModelSettings) -> GuardedChatModel | None:
+    """Build the configured model, to be closed at the end; None when there is neither a key nor a base.
 
     Raises:
         ConfigurationError: the provider is unknown, or a model or base is missing.
@@ -45,11 +103,14 @@ def make_chat_model(settings: ModelSettings) -> BaseChatModel | None:
             f"LLM_PROVIDER: {settings.llm_provider!r} is not one of {', '.join([*PROVIDERS, 'none'])}; "
             "for any other server set LLM_API_BASE and LLM_MODEL"
         )
-    return ChatOpenAI(
+    return GuardedChatModel(
+        breaker=CircuitBreaker("chat model", failures=settings.llm_failures, pause_seconds=settings.llm_pause_seconds),
         base_url=settings.llm_api_base or (known.base_url if known else ""),
         model=settings.llm_model or (known.model if known else ""),
         # A server on the local network often wants no key, the client always wants one.
         api_key=settings.llm_api_key or SecretStr("none"),
+        # The default one is shared by everything with this base address: nobody could close it.
+        http_async_client=DefaultAsyncHttpxClient(),
         timeout=settings.llm_timeout_seconds,
         max_retries=1,
         temperature=0,

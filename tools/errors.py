@@ -10,11 +10,13 @@ ToolError
 │   ├── DuplicateMessageError
 │   ├── ReplyWindowClosedError
 │   ├── BadRequestError
+│   │   └── ChannelSetupError     (transient: waits for an operator)
 │   ├── MalformedCallbackError
 │   └── InvalidSignatureError
 │       └── ForeignCorpError
 └── DeskError
     ├── DeskUnavailableError      (transient)
+    ├── DeskSetupError            (transient: waits for an operator)
     └── TopicGoneError
 """
 
@@ -75,6 +77,12 @@ class BadRequestError(ChannelError):
     """The vendor rejects this call for good: wrong parameter, missing permission, unknown customer."""
 
 
+class ChannelSetupError(BadRequestError):
+    """The vendor refuses until an operator mends something: a secret, a permission, a trusted address."""
+
+    transient = True
+
+
 class InvalidSignatureError(ChannelError):
     """The callback is not signed with our token."""
 
@@ -100,6 +108,12 @@ class DeskUnavailableError(DeskError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds the desk asked to wait, when it said so."""
+
+
+class DeskSetupError(DeskError):
+    """The desk refuses until an operator mends something: the token, the chat, the bot's rights."""
+
+    transient = True
 
 
 class TopicGoneError(DeskError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Literal
 
@@ -16,7 +17,12 @@ class Slice(BaseSettings):
     """One package's part of the settings: exact variable names, empty means unset."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     @field_validator("*", mode="after")
@@ -25,6 +31,10 @@ class Slice(BaseSettings):
         if isinstance(value, SecretStr) and PLACEHOLDERS.match(value.get_secret_value().strip()):
             raise ValueError("is still a placeholder; put the real value, or leave it empty")
         return value
+
+
+def _parts(value: str) -> list[str]:
+    return [part for part in (piece.strip() for piece in value.split(",")) if part]
 
 
 def _base_url(value: str, example: str) -> str:
@@ -45,6 +55,8 @@ class WecomSettings(Slice):
     wecom_encoding_aes_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("WECOM_ENCODING_AES_KEY", "WECOM_AES_KEY")
     )
+    wecom_callback_allowed_ips: str = ""
+    """Addresses or networks callbacks may come from, comma separated; empty: any, the signature decides."""
     wecom_api_base: str = "https://qyapi.weixin.qq.com/cgi-bin/"
 
     @field_validator("wecom_encoding_aes_key")
@@ -52,6 +64,16 @@ class WecomSettings(Slice):
     def _aes_key_shape(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not re.fullmatch(r"[0-9A-Za-z]{43}", value.get_secret_value()):
             raise ValueError("must be the 43 letters and digits shown as EncodingAESKey in the WeCom console")
+        return value
+
+    @field_validator("wecom_callback_allowed_ips")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for part in _parts(value):
+            try:
+                ipaddress.ip_network(part, strict=False)
+            except ValueError:
+                raise ValueError(f"{part!r} is no address; example: 101.226.103.0/24,81.69.1.2") from None
         return value
 
     @field_validator("wecom_api_base")
@@ -76,6 +98,11 @@ class WecomSettings(Slice):
     def is_configured(self) -> bool:
         """Whether WeCom is set up; half a set-up does not pass validation."""
         return bool(self.wecom_corp_id)
+
+    @property
+    def allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Where callbacks may come from; empty for anywhere."""
+        return [ipaddress.ip_network(part, strict=False) for part in _parts(self.wecom_callback_allowed_ips)]
 
     @property
     def kf_secret(self) -> SecretStr:
@@ -145,6 +172,13 @@ class RedisSettings(Slice):
 
     redis_url: SecretStr | None = None
     """Empty: everything shared stays in the process."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.match(r"(redis|rediss|unix)://", value.get_secret_value()):
+            raise ValueError("is not a Redis URL; example: redis://127.0.0.1:6379/0")
+        return value
 
 
 class ModelSettings(Slice):

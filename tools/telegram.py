@@ -22,7 +22,7 @@ from telegram.constants import ParseMode
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
 from telegram.request import HTTPXRequest
 
-from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
+from tools.errors import DeskError, DeskSetupError, DeskUnavailableError, TopicGoneError
 from tools.messages import DeskEvent, DeskPlace, DeskPost
 from tools.telegram_cards import MESSAGE_LIMIT, Rendered, plain_within, render, topic_name
 from tools.telegram_updates import UPDATE_KINDS
@@ -161,7 +161,7 @@ class TelegramDesk:
                 return f"@{me.username} in chat {self._chat_id}: no topics, people answer by replying"
             member = await self._bot.get_chat_member(self._chat_id, me.id)
             if member.status != "creator" and not getattr(member, "can_manage_topics", False):
-                raise DeskError(self._no_topic_right())
+                raise DeskSetupError(self._no_topic_right())
         return f"@{me.username} in forum {self._chat_id}: one topic a customer"
 
     async def close(self) -> None:
@@ -220,9 +220,9 @@ class TelegramDesk:
     def _translated(self, error: TelegramError) -> DeskError:
         # BadRequest first: the client counts it among the network errors.
         if isinstance(error, BadRequest):
-            return DeskError(self._refusal(error.message))
+            return self._refused(error.message)
         if isinstance(error, InvalidToken | ChatMigrated | Forbidden):
-            return DeskError(self._lockout(error))
+            return DeskSetupError(self._lockout(error))
         if isinstance(error, _SlowDownError):
             return DeskUnavailableError("Telegram asks to slow down", retry_after=error.retry_after)
         if isinstance(error, Conflict):
@@ -244,13 +244,15 @@ class TelegramDesk:
             )
         return f"the Telegram bot may not write to chat {self._chat_id}: add it to the chat ({error.message})"
 
-    def _refusal(self, description: str) -> str:
+    def _refused(self, description: str) -> DeskError:
         words = description.lower()
         if "chat not found" in words:
-            return f"the Telegram bot does not see chat {self._chat_id}: add it there and check NOTIFICATION_CHANNEL"
+            return DeskSetupError(
+                f"the Telegram bot does not see chat {self._chat_id}: add it there and check NOTIFICATION_CHANNEL"
+            )
         if any(sign in words for sign in ("not enough rights", "chat_admin_required", "topic_closed")):
-            return self._no_topic_right()
-        return f"Telegram refused: {description}"
+            return DeskSetupError(self._no_topic_right())
+        return DeskError(f"Telegram refused: {description}")
 
     def _no_topic_right(self) -> str:
         return f"the Telegram bot lacks a right in chat {self._chat_id}: make it an administrator with 'Manage topics'"

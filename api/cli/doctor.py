@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
@@ -43,7 +42,6 @@ def doctor(
     settings, wrong = read_settings()
     # What goes wrong is in the findings; the libraries' own words would stand between them.
     configure_logging(settings.service.model_copy(update={"kefu_log_level": "CRITICAL"}))
-    logging.captureWarnings(True)
     findings = _diagnose(settings, wrong, base)
     has_failed = any(finding.status == "failed" for finding in findings)
     if as_json:

@@ -12,12 +12,15 @@ import typer
 import uvicorn
 
 from api.app import create_app
-from api.database import database
+from api.database import database, open_pool
 from api.lifespan import open_services
 from api.log_config import configure_logging
 from api.migrate import migrate, pending
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from api.worker import worker_beside
+from kb.embeddings import make_embedder
+from kb.vector_index import check_model
+from tools.chat_model import make_chat_model
 
 CONCURRENCY = 10
 """Jobs of a kind one worker runs at once."""
@@ -47,7 +50,7 @@ def serve(
     # uvicorn ends by sending itself the signal it was stopped with; unhandled, it would leave the database running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
-        asyncio.run(migrate(conninfo))
+        asyncio.run(_prepare(settings, conninfo))
         app = create_app(settings, conninfo, concurrency=workers_inline * CONCURRENCY)
         server = uvicorn.Server(
             uvicorn.Config(
@@ -74,17 +77,27 @@ def worker(
     settings = load_settings()
     configure_logging(settings.service)
     with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
-        asyncio.run(_work(conninfo, concurrency))
+        asyncio.run(_work(settings, conninfo, concurrency))
 
 
-async def _work(conninfo: str, concurrency: int) -> None:
-    settings = load_settings()
+async def _prepare(settings: Settings, conninfo: str) -> None:
+    """Find what would stop the start while it can still be said in one line."""
     await migrate(conninfo)
+    async with open_pool(conninfo, size=2) as pool:
+        await check_model(pool, make_embedder(settings.kb).model_id)
+    make_chat_model(settings.model)
+
+
+async def _work(settings: Settings, conninfo: str, concurrency: int) -> None:
+    await _prepare(settings, conninfo)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_services(settings, conninfo) as services, worker_beside(services, concurrency=concurrency):
+    async with (
+        open_services(settings, conninfo, concurrency=concurrency) as services,
+        worker_beside(services, concurrency=concurrency),
+    ):
         await stop.wait()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+from typing import Annotated
 
 import psycopg
 import psycopg_pool
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import PlainTextResponse
+from starlette.requests import ClientDisconnect
 
 from api.deps import ServicesDep
 from tools.errors import InvalidSignatureError, MalformedCallbackError
@@ -17,31 +20,47 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["wecom"])
 
 MAX_BODY = 1024 * 1024
-NOT_CONFIGURED = PlainTextResponse("WeCom is not configured: set WECOM_CORP_ID, WECOM_TOKEN and the others", 503)
+
+
+async def require_sender(request: Request, services: ServicesDep) -> CallbackCrypto:
+    """Let only the addresses in that may call back; return what opens their letters.
+
+    Raises:
+        HTTPException: 503 when WeCom is not configured, 403 for another address.
+    """
+    if services.crypto is None:
+        raise HTTPException(503, "WeCom is not configured: set WECOM_CORP_ID, WECOM_TOKEN and the others")
+    networks = services.settings.wecom.allowed_networks
+    host = request.client.host if request.client else ""
+    if networks and not any(ipaddress.ip_address(host) in network for network in networks):
+        raise HTTPException(403, "this address is not in WECOM_CALLBACK_ALLOWED_IPS")
+    return services.crypto
+
+
+Crypto = Annotated[CallbackCrypto, Depends(require_sender)]
 
 
 @router.get("/wecom/callback", response_class=PlainTextResponse)
-async def verify_url(request: Request, services: ServicesDep) -> PlainTextResponse:
+async def verify_url(request: Request, crypto: Crypto) -> PlainTextResponse:
     """Answer WeCom's URL verification with the decrypted echo (WeCom doc 90930)."""
-    if services.crypto is None:
-        return NOT_CONFIGURED
     echostr = request.query_params.get("echostr", "")
     try:
-        return PlainTextResponse(services.crypto.verify_url(echostr=echostr, **_signature(request)))
+        return PlainTextResponse(crypto.verify_url(echostr=echostr, **_signature(request)))
     except (MalformedCallbackError, InvalidSignatureError) as error:
         return _refuse(error)
 
 
 @router.post("/wecom/callback", response_class=PlainTextResponse)
-async def receive(request: Request, services: ServicesDep) -> PlainTextResponse:
+async def receive(request: Request, services: ServicesDep, crypto: Crypto) -> PlainTextResponse:
     """Store a callback and the work it causes; 200 only after the commit, 503 makes WeCom send it again."""
-    if services.crypto is None:
-        return NOT_CONFIGURED
-    body = await _body(request)
+    try:
+        body = await _body(request)
+    except ClientDisconnect:
+        return PlainTextResponse("the body ended early", 400)
     if body is None:
         return PlainTextResponse(f"the body is larger than {MAX_BODY} bytes", 413)
     try:
-        return await _store(services.crypto, body, request, services)
+        return await _store(crypto, body, request, services)
     except (MalformedCallbackError, InvalidSignatureError) as error:
         return _refuse(error)
     except (psycopg.Error, psycopg_pool.PoolTimeout) as error:

@@ -1,7 +1,8 @@
 """Proves "nothing lost, nothing doubled, in order" while everything around the service fails.
 
 Two HTTP processes, three workers, a PostgreSQL and both vendors' simulators on loopback; seeded, bounded, stopped in
-the end. Exit code 0: proven; 1: something was lost, doubled or out of order (the log is kept); 2: bad usage.
+the end. Exit code 0: proven; 1: something was lost, doubled or out of order, or the
+run did not get to its end (the log is kept); 2: bad usage.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def arguments() -> argparse.Namespace:
 
 
 async def play(given: argparse.Namespace, scripts: list[Script], folder: Path, console: Console) -> bool:
-    """Run it all and print what came of it; true when nothing was found."""
+    """Run it all and print what came of it; true when it got to its end and nothing was found."""
     async with contextlib.AsyncExitStack() as stack:
         console.print("starting PostgreSQL, simulators, 2 serve and 3 worker processes …", style="dim")
         stage = await stack.enter_async_context(open_stage(has_dedupe=given.broken != "dedupe", folder=folder))
@@ -89,9 +90,12 @@ async def play(given: argparse.Namespace, scripts: list[Script], folder: Path, c
         show(console, numbers, saboteur.counts, verdict)
         if given.json:
             write_json(given.json, numbers, saboteur.counts, verdict)
-        if not verdict.is_clean:
-            await asyncio.to_thread(write_rows, stage.database, folder / "rows.txt")
-        return verdict.is_clean
+        is_complete = all(ledger.is_finished for ledger in traffic.ledgers) and not verdict.open_rows
+        if not (verdict.is_clean and is_complete):
+            await asyncio.to_thread(write_rows, verdict, stage.database, folder / "rows.txt")
+        if verdict.is_clean and not is_complete:
+            console.print("nothing was lost, but the run did not get to its end in time", style="bold")
+        return verdict.is_clean and is_complete
 
 
 def _facts(traffic: Traffic, saboteur: Saboteur, observer: Observer, seconds: float) -> dict[str, int | float]:

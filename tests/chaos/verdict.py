@@ -25,14 +25,15 @@ DEAD = (
 )
 
 EVIDENCE = (
-    "select id, thread_id, origin, turn_id, attempts, received_at from inbox where handled_at is null order by id",
-    """select id, thread_id, destination, part, state, attempts, created_at, tried_at, last_error from outbox
-    where state <> 'sent' order by id""",
-    """select id, queue_name, task_name, lock, queueing_lock, status, attempts, scheduled_at, worker_id, args
-    from procrastinate_jobs order by id""",
+    "select * from inbox where thread_id = any(%(threads)s) or handled_at is null order by id",
+    "select * from outbox where thread_id = any(%(threads)s) or state <> 'sent' order by id",
+    "select * from tickets where thread_id = any(%(threads)s) order by opened_at",
+    """select thread_id, checkpoint_id, metadata, checkpoint -> 'channel_versions' from checkpoints
+    where thread_id = any(%(threads)s) order by thread_id, checkpoint_id""",
+    "select * from procrastinate_jobs order by id",
     "select *, now() from procrastinate_workers",
 )
-"""What explains how work was left over."""
+"""What explains a finding: everything about the conversations it is about, and what the queue still holds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,9 +157,12 @@ def _judge_rows(ledger: Ledger, stored: Mapping[str, int], tickets: Mapping[str,
         verdict.lost.append(f"{ledger.customer}: {opened} tickets for {due} open questions")
 
 
-def write_rows(database: Database, path: Path) -> None:
-    """Write the rows that explain what is left: open work, the queue, its workers."""
+def write_rows(verdict: Verdict, database: Database, path: Path) -> None:
+    """Write the rows that explain the findings."""
+    customers = {finding.partition(":")[0] for finding in (*verdict.lost, *verdict.doubled, *verdict.out_of_order)}
+    known = database.rows("select thread_id, customer_id from conversations")
+    threads = {"threads": [thread for thread, customer in known if customer in customers]}
     with path.open("w") as file:
         for statement in EVIDENCE:
-            file.write(f"-- {statement}\n")
-            file.writelines(f"{_words(row)}\n" for row in database.rows(statement))
+            file.write(f"\n-- {statement}\n")
+            file.writelines(f"{_words(row)}\n" for row in database.rows(statement, threads))

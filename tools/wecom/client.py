@@ -22,6 +22,7 @@ from tenacity.wait import wait_base
 from tools.errors import (
     BadRequestError,
     ChannelError,
+    ChannelSetupError,
     ChannelUnavailableError,
     DuplicateMessageError,
     RateLimitedError,
@@ -304,7 +305,7 @@ def error_for(path: str, code: int, errmsg: str) -> ChannelError:
     said = re.split(r"(?i),?\s*(?:hint:|from ip|more info)", errmsg, maxsplit=1)[0].strip()[:120]
     mend = MENDS.get(code, "").format(address=_address(errmsg))
     text = f"WeCom {path}: {code} {said}" + (f" — {mend}" if mend else "")
-    kind = ERRORS.get(code, BadRequestError)
+    kind = ERRORS.get(code, ChannelSetupError if mend else BadRequestError)
     if path in _SENDS and code not in NO_DUPLICATE_CODES and _says_duplicate(said):
         kind = DuplicateMessageError
     return kind(text, code=code)
@@ -322,8 +323,10 @@ def _says_duplicate(said: str) -> bool:
 
 
 def _is_worth_repeating(error: BaseException) -> bool:
-    # 45009 blocks for a minute at least; repeating within seconds only prolongs it.
-    return isinstance(error, ChannelError) and error.transient and error.code != 45009
+    # 45009 blocks for a minute at least, and what waits for an operator is not mended within seconds either.
+    if not isinstance(error, ChannelError) or isinstance(error, ChannelSetupError):
+        return False
+    return error.transient and error.code != 45009
 
 
 def _check_sendable(text: str, msgid: str) -> None:

@@ -63,6 +63,8 @@ _FAILURES: Mapping[object, str] = {
 _ENDED = 3
 """`change_type` of a session that staff ended; every other change gives it to one of them."""
 _STAFF = 5
+_LATEST = 4e9
+"""Seconds of the year 2096; whatever is later is another unit, and no time the database can hold."""
 _DEPTH = 20
 _LABEL_CHARACTERS = 200
 
@@ -157,7 +159,7 @@ def _seconds(value: object) -> float:
         seconds = float(value)
     except (ValueError, OverflowError):
         return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    return seconds if math.isfinite(seconds) and 0 < seconds < _LATEST else 0.0
 
 
 def _hash_of(item: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from tools.errors import ChannelError
+from tools.errors import BadRequestError, ChannelError
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class TokenCache:
             return self._value
 
     def _is_pausing(self, failure: ChannelError) -> bool:
-        return not failure.transient and self._clock() < self._failed_at + REFUSAL_PAUSE
+        return isinstance(failure, BadRequestError) and self._clock() < self._failed_at + REFUSAL_PAUSE
 
     async def _obtain(self, stale: str) -> None:
         async with self._turn() as redis:

@@ -6,7 +6,8 @@ import pytest
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Command
 
-from graph.conversation import STRICT_RESUME
+from graph.context import Context
+from graph.conversation import STRICT_RESUME, CustomerLine
 from kb.errors import IndexUnavailableError
 from tools.messages import HumanReply
 
@@ -171,8 +172,6 @@ async def test_a_turn_given_up_goes_to_a_person_and_the_conversation_goes_on(ben
         await bench.customer("如何退款?", turn_id="same")
     line = bench.outbox.said
     assert not line
-    from graph.conversation import CustomerLine
-
     lines = [CustomerLine(message_id="same-m0", kind="text", text="如何退款?")]
     await bench.conversation.customer_turn(bench.thread_id, "same", lines, has_failed=True)
     [ticket] = bench.outbox.tickets.values()
@@ -194,9 +193,9 @@ async def test_a_wait_without_its_interrupt_is_found_again(bench):
 
 async def test_interrupt_stands_alone(bench):
     """Nothing before the interrupt: the node restarts from its first line on every resume."""
-    from graph.context import Context
-    from graph.nodes.human_resume import human_resume
     from langgraph.runtime import Runtime
+
+    from graph.nodes.human_resume import human_resume
 
     state = {"handoff": {"ticket_id": "t", "reason": "failure", "is_open": True}}
     with pytest.raises((GraphInterrupt, RuntimeError)):
@@ -228,3 +227,56 @@ async def test_two_customers_do_not_see_each_other(bench):
     bench.thread_id = "wecom:wk1:wm2"
     assert await bench.customer("如何退款?") == ["答案"]
     assert len((await bench.state())["messages"]) == 2
+
+
+async def test_a_reply_that_failed_does_not_swallow_the_next_one(bench, monkeypatch):
+    """A node that fails after its interrupt keeps the resume value; the next resume must still arrive."""
+    await bench.customer("能刻字吗?")
+
+    async def fail(*_args, **_kwargs):
+        raise RuntimeError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bench.outbox), "say", fail)
+        with pytest.raises(RuntimeError):
+            await bench.conversation.human_reply(bench.thread_id, reply("第一句", "r1"))
+    assert await bench.conversation.human_reply(bench.thread_id, reply("第二句", "r2"))
+    assert bench.outbox.texts[1:] == ["第一句", "第二句"]
+    assert await bench.conversation.is_waiting(bench.thread_id)
+
+
+async def test_a_late_word_of_a_person_during_another_wait_still_reaches_the_customer(bench):
+    await bench.customer("能刻字吗?")
+    await bench.conversation.person_spoke(bench.thread_id, "late", "补充一句", speaker="human")
+    assert bench.outbox.texts[-1] == "补充一句"
+    assert await bench.conversation.is_waiting(bench.thread_id)
+
+
+async def test_a_repeated_done_is_the_same_done(bench):
+    await bench.customer("能刻字吗?")
+    for _ in range(2):
+        assert await bench.conversation.human_reply(bench.thread_id, reply("", "r1", "done"))
+
+
+async def test_a_wait_nobody_can_end_is_left_when_the_desk_is_gone(bench):
+    bench.knowledge.knows("如何退款?", "答案")
+    await bench.customer("能刻字吗?")
+    bench.conversation._context = Context(has_desk=False)
+    assert await bench.customer("如何退款?") == ["答案"]
+
+
+async def test_what_a_customer_writes_to_staff_is_heard_and_not_answered(bench):
+    bench.knowledge.knows("如何退款?", "答案")
+    line = CustomerLine(message_id="m1", kind="text", text="如何退款?")
+    for _ in range(2):
+        await bench.conversation.listen(bench.thread_id, "t1", [line])
+    assert bench.outbox.texts == []
+    assert [m.text for m in (await bench.state())["messages"]] == ["如何退款?"]
+    assert await bench.customer("如何退款?") == ["答案"]
+
+
+async def test_what_a_customer_writes_to_staff_during_a_wait_reaches_the_desk_too(bench):
+    await bench.customer("能刻字吗?")
+    await bench.conversation.listen(bench.thread_id, "t9", [CustomerLine(message_id="m9", kind="text", text="在吗")])
+    assert [said.text for said in bench.outbox.to_desk.values()] == ["在吗"]
+    assert await bench.conversation.is_waiting(bench.thread_id)

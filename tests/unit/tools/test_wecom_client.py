@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from tools.errors import (
     BadRequestError,
     ChannelError,
+    ChannelSetupError,
     ChannelUnavailableError,
     DuplicateMessageError,
     RateLimitedError,
@@ -226,10 +227,10 @@ async def test_at_most_five_calls_of_one_api_are_in_flight(wecom_client: WecomCl
         (95002, ReplyWindowClosedError, False),
         (95013, ReplyWindowClosedError, False),
         (95018, ReplyWindowClosedError, False),
-        (40001, BadRequestError, False),
+        (40001, ChannelSetupError, True),
         (40058, BadRequestError, False),
         (40096, BadRequestError, False),
-        (60020, BadRequestError, False),
+        (60020, ChannelSetupError, True),
         (95000, BadRequestError, False),
         (99999, BadRequestError, False),
     ],
@@ -387,7 +388,7 @@ async def test_secrets_and_tokens_never_reach_the_log(
     secret = "S3CRETS3CRET"
     wecom_server.answer("gettoken", TOKEN)
     wecom_server.answer("kf/send_msg", refusal(42001), "drop")
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="httpx"):
         client = wecom_make_client(secret=SecretStr(secret))
         with pytest.raises(ChannelUnavailableError) as caught:
             await send(client, "客户的话")

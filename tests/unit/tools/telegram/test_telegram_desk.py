@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tools.errors import DeskError, DeskUnavailableError
+from tools.errors import DeskError, DeskSetupError, DeskUnavailableError
 from tools.messages import DeskPlace, DeskPost
 from tools.ports import Desk
 from tools.simulators.server import LoopbackServer
@@ -135,7 +135,7 @@ async def test_a_refused_token_is_named_and_not_shown(
     with pytest.raises(DeskError, match=r"TELEGRAM_BOT_TOKEN.*@BotFather") as caught:
         await show(desk, card())
     await desk.close()
-    assert not caught.value.transient
+    assert isinstance(caught.value, DeskSetupError)
     assert "wrong-token" not in str(caught.value) + caplog.text
 
 
@@ -155,7 +155,7 @@ async def test_what_must_be_mended_at_the_desk_is_said_in_one_line(
     forum.fail_next(method, refusal[0], description=refusal[1])
     with pytest.raises(DeskError, match=words) as caught:
         await desk.post(LINE, await desk.place(LINE, None))
-    assert not caught.value.transient
+    assert isinstance(caught.value, DeskSetupError) is ("new" not in refusal[1])
     assert "\n" not in str(caught.value)
 
 
