@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo run test test-all chaos lint type fmt lock clean
+.PHONY: help setup dev demo run test test-all chaos bench lint type fmt lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,9 @@ test-all: dev ## The same with the coverage gates
 
 chaos: dev ## Kill, break and restart everything while 200 customers write (ARGS="--seed 2")
 	@$(BIN)/python tests/chaos/run.py $(ARGS)
+
+bench: dev ## Speed against the floors, in one run (ARGS="--quick --json FILE")
+	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 lint: dev ## Style, import direction
 	@$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox
 from graph.context import Texts
-from graph.conversation import Conversation, CustomerLine
+from graph.conversation import Conversation, CustomerLine, HandOver
 from kb.errors import KbError
 from tools.errors import (
     BadRequestError,
@@ -35,6 +35,7 @@ from tools.errors import (
 )
 from tools.messages import HumanReply, delivery_key
 from tools.ports import Channel, Desk
+from tools.rate_limit import RateLimiter
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,9 @@ class Jobs:
     desk: Desk | None
     customers: Customers
     texts: Texts
+    limiter: RateLimiter
     embed_waiting: Callable[[], Awaitable[int]]
+    run_retention: Callable[[], Awaitable[object]]
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -103,6 +106,7 @@ class Jobs:
             ("reconcile", "* * * * *", self.reconcile),
             ("embed", "* * * * * */2", self.embed),
             ("sweep", "* * * * * */30", self.sweep),
+            ("retention", "17 3 * * *", self.retention),
         ]
         for name, cron, job in periodic:
             app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))
@@ -157,7 +161,9 @@ class Jobs:
             # Somebody answers in the channel's own client: the bot only listens.
             await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
             return
-        await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch))
+        allowed = [await self.limiter.allow(batch.thread_id) for _ in batch.rows]
+        hand_over: HandOver | None = None if all(allowed) else "rate_limited"
+        await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), hand_over=hand_over)
 
     async def _tell_undelivered(self, batch: Batch) -> None:
         row = batch.rows[0]
@@ -191,7 +197,7 @@ class Jobs:
         """Hand a turn that keeps failing to a person, so that the conversation goes on."""
         logger.error("Turn given up", extra={"action": "turn_failed", "turn_id": batch.turn_id})
         if batch.origin == "customer" and batch.attempts == MAX_ATTEMPTS:
-            await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), has_failed=True)
+            await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), hand_over="failure")
         text = self.texts.render("desk_failure", turn_id=batch.turn_id, text=batch.rows[0].text[:200])
         await self.outbox.notify_desk(batch.thread_id, batch.turn_id, "failure", text)
         await self.inbox.mark_handled(batch, "failed")
@@ -300,6 +306,11 @@ class Jobs:
             await self.embed_waiting()
         except KbError as error:
             logger.warning("Rows wait for their embedding", extra={"action": "embed_failed", "error": str(error)})
+
+    async def retention(self, timestamp: int = 0) -> None:
+        """Delete what is old, once a night."""
+        del timestamp
+        await self.run_retention()
 
     async def sweep(self, timestamp: int = 0) -> None:
         """Add jobs for rows whose job was lost."""

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -19,6 +20,7 @@ from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
 from api.outbox import DurableOutbox
+from api.retention import RetentionReport, run_retention
 from api.settings import Settings
 from graph.builder import build
 from graph.context import Context, Ports
@@ -36,6 +38,7 @@ from tools.chat_model import make_chat_model
 from tools.circuit_breaker import CircuitBreaker
 from tools.memory import MemoryChannel
 from tools.ports import Channel
+from tools.rate_limit import RateLimiter
 from tools.telegram import TelegramDesk
 from tools.wecom.callback import CallbackCrypto
 from tools.wecom.channel import WecomChannel
@@ -133,7 +136,11 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             has_desk=desk is not None,
             model_timeout_seconds=settings.model.llm_timeout_seconds,
         )
-        conversation = Conversation(builder.compile(checkpointer=make_saver(pool)), outbox, context)
+        saver = make_saver(pool)
+        conversation = Conversation(builder.compile(checkpointer=saver), outbox, context)
+
+        async def retention() -> RetentionReport:
+            return await run_retention(pool, saver, settings.retention, now=datetime.now(UTC))
 
         async def embed() -> int:
             return await embed_waiting(pool, knowledge.embedder)
@@ -149,7 +156,9 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             desk=desk,
             customers=Customers(pool, channel),
             texts=texts,
+            limiter=RateLimiter(redis, per_minute=settings.service.kefu_customer_messages_per_minute),
             embed_waiting=embed,
+            run_retention=retention,
         )
         jobs.register()
         intake = DeskIntake(inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None

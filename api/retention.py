@@ -140,8 +140,8 @@ except (
 
 FORGET: tuple[LiteralString, ...] = (
     # The rows stay until they are old themselves: a message that comes again must be known.
-    "update inbox set payload = '{}' where thread_id = any(%s) and payload <> '{}'",
-    "delete from outbox where thread_id = any(%s)",
+    "update inbox set payload = '{}' where thread_id = any(%s) and payload <> '{}' and handled_at is not null",
+    "delete from outbox where thread_id = any(%s) and state not in ('pending', 'sending')",
     # The question is the operator's to answer in an article; who asked it is nobody's any more.
     "update unknown_questions set user_id = '', thread_id = null where thread_id = any(%s)",
     "delete from tickets where thread_id = any(%s)",

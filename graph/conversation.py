@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 Graph = CompiledStateGraph[State, Context, InputState, State]
 
+HandOver = Literal["failure", "rate_limited"]
+"""Why a caller hands a turn over: it could not be run, or the customer writes too much."""
+
 WAITING_NODE = "human_resume"
 
 RESUMES_AT_MOST = 4
@@ -52,12 +55,12 @@ class Conversation:
         self._context = context
 
     async def customer_turn(
-        self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine], *, has_failed: bool = False
+        self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine], *, hand_over: HandOver | None = None
     ) -> None:
         """Handle everything a customer wrote since the last turn.
 
         While a person has the conversation the lines join the history and go to the desk; the wait stays as it is.
-        `has_failed` hands a turn over that could not be run before.
+        `hand_over` gives the turn to a person unread.
         """
         messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
         snapshot = await self._graph.aget_state(self._config(thread_id))
@@ -73,8 +76,8 @@ class Conversation:
             "speaker": "customer",
             "lines": [TurnLine(kind=line.kind, text=line.text) for line in lines],
         }
-        if has_failed:
-            turn["intent"] = "failure"
+        if hand_over is not None:
+            turn["intent"] = hand_over
         await self._turn(turn, messages, snapshot)
 
     async def listen(self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine]) -> None:
@@ -137,7 +140,7 @@ class Conversation:
         is_same = snapshot.values.get("turn", {}).get("id") == turn["id"]
         if is_same and not snapshot.next:
             return
-        if is_same and turn.get("intent") != "failure":
+        if is_same and turn.get("intent") not in {"failure", "rate_limited"}:
             await self._run(None, turn["thread_id"])
             return
         await self._run({"messages": list(messages), "turn": turn}, turn["thread_id"])

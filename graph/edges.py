@@ -16,7 +16,7 @@ def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate
         return "relay"
     if intent in {"small_talk", "unsupported"}:
         return "small_talk"
-    if intent in {"human", "failure"}:
+    if intent in {"human", "failure", "rate_limited"}:
         return "escalate"
     return "retrieve"
 

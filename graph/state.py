@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypedDict
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 
-Intent = Literal["question", "small_talk", "unsupported", "human", "failure", "relay", "listen"]
-"""What a turn wants; `relay` is a person speaking outside a wait, `failure` a turn the bot gave up on, `listen` a
-customer speaking to staff in the channel's own client."""
+Intent = Literal["question", "small_talk", "unsupported", "human", "failure", "rate_limited", "relay", "listen"]
+"""What a turn wants. The caller may say it beforehand: `failure` is a turn the bot gave up on, `rate_limited` one of a
+customer who writes too much, `listen` a customer speaking to staff in the channel's own client."""
 
 
 class TurnLine(TypedDict):

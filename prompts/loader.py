@@ -51,6 +51,7 @@ EXPECTED: Mapping[str, Expected] = {
     "handed_back": Expected(),
     "hold": Expected(),
     "no_desk": Expected(),
+    "rate_limited": Expected(),
     "refusal": Expected(),
     "shortened": Expected(max_bytes=300),
     "unsupported": Expected(required=frozenset({"kind"})),

@@ -24,7 +24,8 @@ async def escalate(state: State, runtime: Runtime[Context], *, outbox: Outbox, t
     open_questions = [question for question in state["questions"] if not question.get("is_answered")]
     reason = _reason(state, open_questions)
     ticket_id = turn["id"]
-    text = texts.render("hold") if context.has_desk else texts.render("no_desk")
+    hold = "rate_limited" if reason == "rate_limited" else "hold"
+    text = texts.render(hold if context.has_desk else "no_desk")
     handoff = Handoff(
         ticket_id=ticket_id,
         thread_id=turn["thread_id"],
@@ -49,6 +50,8 @@ def _reason(state: State, open_questions: list[Question]) -> HandoffReason:
         return "asked_for_human"
     if intent == "failure":
         return "failure"
+    if intent == "rate_limited":
+        return "rate_limited"
     refused = any(question.get("is_sure") for question in open_questions)
     return "model_refused" if refused else "low_confidence"
 

@@ -9,6 +9,9 @@ from graph.context import Context, Texts
 from graph.follow_up import in_context, is_follow_up
 from graph.state import Question, State, Turn, TurnLine
 
+HANDED_OVER = frozenset({"failure", "rate_limited"})
+"""Intents a caller sets: the turn goes to a person unread."""
+
 MAX_QUESTIONS = 20
 """Lines of one turn that are searched for on their own; a longer burst is read as one question."""
 
@@ -19,7 +22,7 @@ async def intake(state: State, runtime: Runtime[Context], *, texts: Texts) -> St
     turn = state.get("turn")
     if turn is None or _is_over(turn):
         turn = _turn_from_messages(state)
-    if turn.get("intent") == "failure":
+    if turn.get("intent") in HANDED_OVER:
         return {"turn": turn, "questions": [_whole([line["text"] for line in turn["lines"]])]}
     if turn.get("intent") == "listen":
         return {"turn": turn}
@@ -70,7 +73,7 @@ def _previous_question(state: State) -> str:
 
 def _is_over(turn: Turn) -> bool:
     # A turn that was read before belongs to an earlier run: Studio sends messages alone and leaves it in the state.
-    return turn.get("intent") not in {None, "failure", "listen"}
+    return turn.get("intent") not in {None, "listen", *HANDED_OVER}
 
 
 def _turn_from_messages(state: State) -> Turn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +15,13 @@ from lines import answer_lines
 
 from tools.simulators.wecom_callbacks import CallbackSender, event_xml
 
-ACCOUNTS = 4
 
-
-def make_requests(sender: CallbackSender, corp_id: str, count: int) -> list[bytes]:
-    """Encrypt and sign callbacks; each has a signature of its own."""
+def make_requests(sender: CallbackSender, corp_id: str, count: int, accounts: int) -> list[bytes]:
+    """Encrypt and sign callbacks of so many accounts; each has a signature of its own."""
     requests = []
+    run = secrets.token_hex(4)
     for number in range(count):
-        account = f"wkBench{number % ACCOUNTS}"
+        account = f"wk{run}{number % accounts}"
         fields = {"Event": "kf_msg_or_event", "Token": f"ENC{number:012d}", "OpenKfId": account}
         query, body = sender.encrypt(event_xml(corp_id, int(time.time()), **fields))
         head = (
@@ -67,7 +67,7 @@ async def main() -> None:
     sender = CallbackSender(corp_id=corp_id, token=token, encoding_aes_key=key, clock=time.time)
 
     async def handle(question: dict[str, Any]) -> dict[str, Any]:
-        requests = make_requests(sender, corp_id, question["count"])
+        requests = make_requests(sender, corp_id, question["count"], question["accounts"])
         seconds, took, failed = await post_all(question["port"], requests, question["concurrency"])
         return {"seconds": seconds, "took": took, "failed": failed}
 

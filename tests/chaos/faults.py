@@ -56,12 +56,14 @@ class Saboteur:
         database = self.stage.database
         for number in range(self.restarts):
             await asyncio.sleep(self.seconds / (self.restarts + 1))
-            stop = asyncio.to_thread(database.stop, RESTART_MODES[number % len(RESTART_MODES)])
-            await asyncio.shield(stop)
+            mode, seconds = RESTART_MODES[number % len(RESTART_MODES)], self.chance.uniform(*DOWN_SECONDS)
+            work = asyncio.create_task(asyncio.to_thread(database.restart, mode, seconds))
             try:
-                await asyncio.sleep(self.chance.uniform(*DOWN_SECONDS))
-            finally:
-                await asyncio.shield(asyncio.to_thread(database.start))
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                # Whoever ends the run stops the database, and that must not meet one that is about to start.
+                await work
+                raise
             self.db_restarts += 1
 
     async def _break_vendors(self) -> None:

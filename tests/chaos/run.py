@@ -85,8 +85,11 @@ async def play(given: argparse.Namespace, scripts: list[Script], folder: Path, c
         await _cancel(sabotage)
         await _until_quiet(stage)
         await _cancel(showing)
+        numbers = _facts(traffic, saboteur, observer, time.monotonic() - began)
+        # The verdict is about what they left, and they may hold every connection there is.
+        await stage.fleet.stop()
         verdict = await asyncio.to_thread(judge, traffic.ledgers, observer, stage.database)
-        numbers = figures(verdict, _facts(traffic, saboteur, observer, time.monotonic() - began))
+        numbers = figures(verdict, numbers)
         show(console, numbers, saboteur.counts, verdict)
         if given.json:
             write_json(given.json, numbers, saboteur.counts, verdict)

@@ -8,6 +8,7 @@ import itertools
 import secrets
 import string
 import tempfile
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -73,13 +74,11 @@ class Database:
         with psycopg.connect(self.uri, autocommit=True) as conn:
             conn.execute(statements)
 
-    def stop(self, mode: str) -> None:
-        """Stop the server: `fast` ends sessions, `immediate` is a crash."""
+    def restart(self, mode: str, seconds: float) -> None:
+        """Stop the server (`fast` ends sessions, `immediate` is a crash) and start it after a while."""
         arguments = ("-w", "-m", mode, "-D", str(self.server.pgdata), "stop")
         pgexec("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user)
-
-    def start(self) -> None:
-        """Start it again, on the same socket."""
+        time.sleep(seconds)
         # Not pg_ctl by hand: the handle must know the new server, or nobody stops it in the end.
         self.server.ensure_postgres_running()
 

@@ -39,6 +39,7 @@ from tools.messages import (
     Session,
     thread_id_for,
 )
+from tools.rate_limit import RateLimiter
 
 CHAT_ID = -100
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -163,7 +164,7 @@ class Works:
         ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts, model=None)
         self.graph = build(ports).compile(checkpointer=make_saver(pool))
         self.conversation = Conversation(self.graph, self.outbox, Context())
-        self.embedded = 0
+        self.embedded = self.cleaned = 0
         self.jobs = Jobs(
             pool=pool,
             queue=queue,
@@ -175,9 +176,14 @@ class Works:
             desk=self.desk,
             customers=Customers(pool, self.channel),
             texts=self.texts,
+            limiter=RateLimiter(None, per_minute=1000),
             embed_waiting=self._embed,
+            run_retention=self._clean,
         )
         self._numbers = 0
+
+    async def _clean(self) -> None:
+        self.cleaned += 1
 
     async def _embed(self) -> int:
         self.embedded += 1

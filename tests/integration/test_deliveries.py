@@ -10,6 +10,7 @@ from api.database import Pool
 from api.deliveries import Deliveries
 from tools.errors import BadRequestError, ChannelUnavailableError, RateLimitedError, ReplyWindowClosedError
 from tools.messages import DeskPlace, Line, SendLimits
+from tools.rate_limit import RateLimiter
 
 
 @pytest.fixture
@@ -267,6 +268,18 @@ class TestDeliverJob:
         await works.jobs.deliver(works.thread(), "desk")
         assert (await states(works))[0] == "failed"
         assert any("超过 5 条限制" in text for _, text in works.desk.lines)
+
+
+async def test_a_flood_goes_to_the_desk_after_one_notice(works: Any) -> None:
+    works.knowledge.entries["如何退款?"] = "在订单页申请。"
+    works._renew(limiter=RateLimiter(None, per_minute=2))
+    await works.customer("如何退款?", "如何退款?", "如何退款?")
+    [text] = works.channel.texts
+    assert "人工" in text
+    assert [kind for kind, _ in works.desk.lines] == ["card"]
+    await works.customer("还在吗")
+    assert works.channel.texts == [text]
+    assert works.desk.lines[-1] == ("customer", "还在吗")
 
 
 class TestBursts:

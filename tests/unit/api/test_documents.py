@@ -124,7 +124,7 @@ def test_shown_kefu_commands_exist(document: str) -> None:
 
 
 def test_the_check_of_commands_sees_what_does_not_exist() -> None:
-    assert "doctor" in problem_with(["doctor"])
+    assert "frobnicate" in problem_with(["frobnicate"])
     assert "frob" in problem_with(["kb", "frob"])
     assert "--shiny" in problem_with(["kb", "import", "PATH…", "--shiny"])
     assert problem_with(["kb", "search", "QUESTION", "--top-k", "N"]) == ""

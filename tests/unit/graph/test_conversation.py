@@ -173,7 +173,7 @@ async def test_a_turn_given_up_goes_to_a_person_and_the_conversation_goes_on(ben
     line = bench.outbox.said
     assert not line
     lines = [CustomerLine(message_id="same-m0", kind="text", text="如何退款?")]
-    await bench.conversation.customer_turn(bench.thread_id, "same", lines, has_failed=True)
+    await bench.conversation.customer_turn(bench.thread_id, "same", lines, hand_over="failure")
     [ticket] = bench.outbox.tickets.values()
     assert (ticket.reason, ticket.question, ticket.confidence) == ("failure", "如何退款?", None)
     bench.knowledge.is_down = False
@@ -280,3 +280,15 @@ async def test_what_a_customer_writes_to_staff_during_a_wait_reaches_the_desk_to
     await bench.conversation.listen(bench.thread_id, "t9", [CustomerLine(message_id="m9", kind="text", text="在吗")])
     assert [said.text for said in bench.outbox.to_desk.values()] == ["在吗"]
     assert await bench.conversation.is_waiting(bench.thread_id)
+
+
+async def test_a_customer_who_writes_too_much_gets_one_polite_notice_and_a_person(bench):
+    bench.knowledge.knows("如何退款?", "答案")
+    line = CustomerLine(message_id="m1", kind="text", text="如何退款?")
+    await bench.conversation.customer_turn(bench.thread_id, "t1", [line], hand_over="rate_limited")
+    [text] = bench.outbox.texts
+    assert "人工" in text
+    assert not text.startswith("⏳")
+    [ticket] = bench.outbox.tickets.values()
+    assert ticket.reason == "rate_limited"
+    assert bench.knowledge.searched == []
