@@ -18,3 +18,8 @@ comment on column conversations.session_state is 'who has the session in the cha
 -- How often a turn was begun anew because the customer wrote on.
 alter table inbox add column overtaken int not null default 0;
 create index inbox_turn on inbox (turn_id) where turn_id is not null;
+
+-- Forgetting a conversation looks these up by thread.
+create index outbox_thread on outbox (thread_id);
+create index tickets_thread on tickets (thread_id);
+create index desk_messages_thread on desk_messages (thread_id);

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import random
 import shutil
 import signal
@@ -173,6 +174,8 @@ async def _main(given: argparse.Namespace, scripts: list[Script], folder: Path, 
 def main() -> int:
     """Run as a program."""
     given = arguments()
+    # A client that is killed while it asks would leave a traceback of the simulators' server.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     console = Console(highlight=False)
     try:
         scripts = make_scripts(
