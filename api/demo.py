@@ -115,6 +115,7 @@ async def open_stage() -> AsyncIterator[Stage]:
         environment = {
             "KEFU_DATA_DIR": str(folder),
             "KEFU_LOG_LEVEL": "WARNING",
+            "KEFU_BURST_SECONDS": "0.5",
             "WECOM_CORP_ID": "wwDemoCorp",
             "WECOM_AGENT_SECRET": secret,
             "WECOM_TOKEN": token,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
+from api.callbacks import store_callback
 from api.database import Connection, Pool, Row, storable
 from api.job_queue import DESK_PRIORITY, JobQueue
 from tools.messages import DeskEvent, Inbound, Page
@@ -78,17 +79,8 @@ class Inbox:
 
     async def store_callback(self, *, signature: str, payload: Mapping[str, Any], account_id: str, token: str) -> None:
         """Store a verified callback and the pull it asks for; a repeated delivery is stored once."""
-        async with self._pool.connection() as conn, conn.transaction():
-            inserted = await _one(
-                conn,
-                "insert into callbacks (signature, payload) values (%s, %s) on conflict do nothing returning id",
-                (signature, Jsonb(payload)),
-            )
-            if inserted and account_id:
-                await conn.execute(
-                    "insert into accounts (account_id) values (%s) on conflict do nothing", (account_id,)
-                )
-                await self._queue.pull(conn, account_id, token=token)
+        async with self._pool.connection() as conn:
+            await store_callback(conn, signature=signature, payload=payload, account_id=account_id, token=token)
 
     async def cursor(self, account_id: str) -> str:
         """Return how far an account was pulled; empty before the first pull."""

@@ -86,8 +86,8 @@ def _unreachable(error: psycopg.OperationalError) -> DatabaseError:
 
 def _wanted() -> list[str]:
     return [
-        *(m.name for m in shipped()),
         _library_entry("procrastinate"),
+        *(m.name for m in shipped()),
         _library_entry("langgraph-checkpoint-postgres"),
     ]
 
@@ -136,7 +136,8 @@ async def _apply(conn: AsyncConnection[dict[str, object]]) -> list[str]:
     unknown = sorted(name for name in ledger if name[:4].isdigit() and name not in {m.name for m in ours})
     if unknown:
         raise MigrationError(f"the database is newer than this version of kefu (it has {unknown[-1]}): update kefu")
-    applied = []
+    # The queue first: our files may build on its tables.
+    applied = await _apply_queue(conn, ledger)
     for migration in ours:
         if migration.name in ledger:
             if ledger[migration.name] != migration.checksum:
@@ -148,25 +149,28 @@ async def _apply(conn: AsyncConnection[dict[str, object]]) -> list[str]:
             await conn.execute(migration.text.encode())
             await _record(conn, migration.name, migration.checksum)
         applied.append(migration.name)
-    return applied + await _apply_libraries(conn, ledger)
+    return applied + await _apply_saver(conn, ledger)
 
 
-async def _apply_libraries(conn: AsyncConnection[dict[str, object]], ledger: dict[str, str]) -> list[str]:
-    applied = []
+async def _apply_queue(conn: AsyncConnection[dict[str, object]], ledger: dict[str, str]) -> list[str]:
     queue = _library_entry("procrastinate")
-    if queue not in ledger:
-        before = [name.split()[1] for name in ledger if name.startswith("procrastinate ")]
-        async with conn.transaction():
-            for text in _queue_sql(before[-1] if before else None):
-                await conn.execute(text.encode())
-            await _record(conn, queue, "")
-        applied.append(queue)
+    if queue in ledger:
+        return []
+    before = [name.split()[1] for name in ledger if name.startswith("procrastinate ")]
+    async with conn.transaction():
+        for text in _queue_sql(before[-1] if before else None):
+            await conn.execute(text.encode())
+        await _record(conn, queue, "")
+    return [queue]
+
+
+async def _apply_saver(conn: AsyncConnection[dict[str, object]], ledger: dict[str, str]) -> list[str]:
     saver = _library_entry("langgraph-checkpoint-postgres")
-    if saver not in ledger:
-        await AsyncPostgresSaver(conn).setup()
-        await _record(conn, saver, "")
-        applied.append(saver)
-    return applied
+    if saver in ledger:
+        return []
+    await AsyncPostgresSaver(conn).setup()
+    await _record(conn, saver, "")
+    return [saver]
 
 
 def _queue_sql(installed: str | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 
 _RUN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[\u3400-\u9fff]+")
 _FILLER = re.compile(
@@ -49,6 +50,7 @@ def bigrams(cleaned: str) -> Counter[str]:
     return units
 
 
+@lru_cache(4096)
 def core(cleaned: str) -> frozenset[str]:
     """Return the bigrams and words that carry the matter, without polite and question words."""
     kept = _FILLER.sub(" ", cleaned)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
+import socket
 import sys
 from typing import Annotated
 
@@ -52,7 +54,7 @@ def serve(
     with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
         asyncio.run(_prepare(settings, conninfo))
         app = create_app(settings, conninfo, concurrency=workers_inline * CONCURRENCY)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 app,
                 host=host,
@@ -68,6 +70,21 @@ def serve(
             server.run()
         if not server.started:
             raise typer.Exit(1)
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _settle()
+
+
+def _settle() -> None:
+    """Keep the garbage collector away from what start-up made, which stays to the end.
+
+    Walking all of it stops the process for a quarter of a second every few hundred requests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def worker(
@@ -98,6 +115,7 @@ async def _work(settings: Settings, conninfo: str, concurrency: int) -> None:
         open_services(settings, conninfo, concurrency=concurrency) as services,
         worker_beside(services, concurrency=concurrency),
     ):
+        _settle()
         await stop.wait()
 
 

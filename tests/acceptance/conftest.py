@@ -154,6 +154,7 @@ async def make_service(sample_uri: str, tmp_path: Path) -> AsyncIterator[MakeSer
                 folder=tmp_path,
                 environment={
                     "KB_DB_URL": sample_uri,
+                    "KEFU_BURST_SECONDS": "0.2",
                     "WECOM_CORP_ID": CORP_ID,
                     "WECOM_AGENT_SECRET": secret,
                     "WECOM_TOKEN": token,

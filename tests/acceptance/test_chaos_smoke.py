@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 RUN = Path(__file__).parent.parent / "chaos" / "run.py"
-SMALL = {"--seed": "1", "--messages": "60", "--customers": "10", "--minutes": "0.15", "--patience": "25"}
-FAULTS = {"--kill-every": "4", "--fault-every": "0.4", "--restarts": "0"}
+SMALL = {"--seed": "1", "--messages": "60", "--customers": "10", "--minutes": "0.12", "--patience": "60"}
+FAULTS = {"--kill-every": "5", "--fault-every": "0.4", "--restarts": "0"}
 
 
 async def test_nothing_is_lost_doubled_or_out_of_order_while_processes_are_killed(tmp_path):

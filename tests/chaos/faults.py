@@ -15,7 +15,7 @@ EMPTY_PAGES = (0, 0, 2, 3, 5)
 DOWN_SECONDS = (0.5, 3.0)
 """How long PostgreSQL stays away."""
 RESTART_MODES = ("fast", "immediate")
-LAST_CALLBACK_FAULTS = 0.9
+LAST_CALLBACK_FAULTS = 0.75
 """From this part of the traffic on callbacks arrive: only the pull of every minute makes good for the very last."""
 CALLS = {"send": "kf/send_msg", "pull": "kf/sync_msg", "desk": ""}
 CALLS_BETWEEN = 2
@@ -50,7 +50,8 @@ class Saboteur:
     async def _kill(self) -> None:
         while True:
             await asyncio.sleep(self.chance.uniform(0.5, 1.5) * self.kill_every)
-            self.stage.fleet.kill_one(self.chance)
+            if self.progress() < 1:
+                self.stage.fleet.kill_one(self.chance)
 
     async def _restart_database(self) -> None:
         database = self.stage.database
@@ -71,7 +72,7 @@ class Saboteur:
         while True:
             await asyncio.sleep(self.chance.uniform(0.5, 1.5) * self.fault_every)
             name = self.chance.choices(list(faults), [weight for weight, _ in faults.values()])[0]
-            if self._may(name):
+            if self.progress() < 1 and self._may(name):
                 faults[name][1]()
                 self.counts[name] += 1
 

@@ -28,11 +28,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from stage import Stage, open_stage
 from traffic import Ledger, Traffic
-from verdict import OPEN, UNHANDLED, judge, write_rows
+from verdict import INBOX, OPEN, UNHANDLED, judge, write_rows
 
 QUIET_SECONDS = 75
 """How long the queues may take to run dry once nothing fails any more: the pull of every minute is among it."""
 PLAIN_PROGRESS_SECONDS = 15
+QUEUES = (INBOX, UNHANDLED, OPEN)
 
 
 def arguments() -> argparse.Namespace:
@@ -84,7 +85,7 @@ async def play(given: argparse.Namespace, scripts: list[Script], folder: Path, c
         stack.push_async_callback(_cancel, sabotage)
         await traffic.run(limit=given.minutes * 60 + given.patience)
         await _cancel(sabotage)
-        await _until_quiet(stage)
+        await _until_quiet(stage, {msgid for ledger in traffic.ledgers for msgid in ledger.msgids})
         await _cancel(showing)
         numbers = _facts(traffic, saboteur, observer, time.monotonic() - began)
         # The verdict is about what they left, and they may hold every connection there is.
@@ -125,14 +126,14 @@ def _facts(traffic: Traffic, saboteur: Saboteur, observer: Observer, seconds: fl
     }
 
 
-async def _until_quiet(stage: Stage) -> None:
-    """Wait until no row is left to work on, or time is up: the verdict tells what is left."""
+async def _until_quiet(stage: Stage, msgids: set[str]) -> None:
+    """Wait until everything written was fetched and no row is left to work on, or time is up."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(QUIET_SECONDS):
             while True:
                 with contextlib.suppress(psycopg.OperationalError):
-                    counts = [await asyncio.to_thread(stage.database.rows, each) for each in (UNHANDLED, OPEN)]
-                    if counts == [[(0,)], [(0,)]]:
+                    stored, *counts = [await asyncio.to_thread(stage.database.rows, each) for each in QUEUES]
+                    if msgids <= {msgid for msgid, _ in stored} and counts == [[(0,)], [(0,)]]:
                         return
                 await asyncio.sleep(0.5)
 

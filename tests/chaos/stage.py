@@ -31,7 +31,9 @@ with warnings.catch_warnings():
 
 CORP_ID = "wwChaos01"
 SERVES, WORKERS = 2, 3
-CALLBACK_RETRY_SECONDS = 0.5
+CALLBACK_RETRY_SECONDS = 1.0
+SWITCH_SECONDS = 0.3
+"""How often callbacks turn to the other HTTP process, so that a repetition does not meet the same dead one."""
 
 NO_DEDUPE: LiteralString = """
 do $$
@@ -95,8 +97,18 @@ class Stage:
 
     async def customer_says(self, customer: str, text: str) -> str:
         """Write as a customer; the callback goes to the next HTTP process in turn."""
-        self.wecom.callback_url = next(self.callback_urls)
+        self.switch()
         return await self.wecom.customer_says(customer, text)
+
+    def switch(self) -> None:
+        """Send callbacks to the other HTTP process from now on."""
+        self.wecom.callback_url = next(self.callback_urls)
+
+    async def keep_switching(self) -> None:
+        """Switch until cancelled."""
+        while True:
+            self.switch()
+            await asyncio.sleep(SWITCH_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -134,7 +146,10 @@ async def open_stage(*, has_dedupe: bool, folder: Path) -> AsyncIterator[Stage]:
             await asyncio.to_thread(database.execute, NO_DEDUPE)
         urls = await _start_service(fleet)
         callback_urls = itertools.cycle([f"{url}/wecom/callback" for url in urls])
-        yield Stage(wecom=wecom, telegram=telegram, database=database, fleet=fleet, callback_urls=callback_urls)
+        stage = Stage(wecom=wecom, telegram=telegram, database=database, fleet=fleet, callback_urls=callback_urls)
+        switching = asyncio.create_task(stage.keep_switching())
+        stack.callback(switching.cancel)
+        yield stage
 
 
 async def _start_service(fleet: Fleet) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from api.database import Connection, Pool
@@ -29,12 +30,13 @@ def failing(pool: Pool) -> Inbox:
     return Inbox(pool, FailingQueue())
 
 
-async def test_a_callback_is_stored_with_its_pull_or_not_at_all(works: Any, failing: Inbox) -> None:
+async def test_a_callback_is_stored_with_its_pull_or_not_at_all(works: Any) -> None:
     callback: dict[str, Any] = {"signature": "s1", "payload": {"a": "b"}, "account_id": "wk1", "token": "t"}
-    with pytest.raises(RuntimeError, match="full"):
-        await failing.store_callback(**callback)
+    await works.run("alter table procrastinate_jobs add constraint full_up check (task_name <> 'pull')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await works.inbox.store_callback(**callback)
     assert await works.rows("select id from callbacks") == []
-    assert await works.rows("select account_id from accounts") == []
+    await works.run("alter table procrastinate_jobs drop constraint full_up")
     await works.inbox.store_callback(**callback)
     rows = await works.rows("select payload from callbacks")
     assert [row["payload"] for row in rows] == [{"a": "b"}]
@@ -53,6 +55,21 @@ async def test_a_repeated_callback_is_stored_once(works: Any) -> None:
     for _ in range(3):
         await works.inbox.store_callback(signature="s1", payload={}, account_id="wk1", token="t")
     assert len(await works.rows("select id from callbacks")) == 1
+    assert await works.waiting_jobs() == [("pull", "pull:wk1")]
+
+
+async def test_a_callback_adds_no_pull_beside_one_that_has_yet_to_begin(works: Any) -> None:
+    for number in range(3):
+        await works.inbox.store_callback(signature=f"s{number}", payload={}, account_id="wk1", token="t")
+    await works.inbox.store_callback(signature="s9", payload={}, account_id="wk2", token="t")
+    assert len(await works.rows("select id from callbacks")) == 4
+    assert await works.waiting_jobs() == [("pull", "pull:wk1"), ("pull", "pull:wk2")]
+
+
+async def test_a_callback_during_a_pull_adds_the_next_one(works: Any) -> None:
+    await works.inbox.store_callback(signature="s1", payload={}, account_id="wk1", token="t")
+    await works.run("update procrastinate_jobs set status = 'doing'")
+    await works.inbox.store_callback(signature="s2", payload={}, account_id="wk1", token="t")
     assert await works.waiting_jobs() == [("pull", "pull:wk1")]
 
 

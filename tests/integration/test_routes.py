@@ -154,11 +154,11 @@ class TestWecomCallback:
     ) -> None:
         query, body = sender.encrypt(news)
         with psycopg.connect(database_uri, autocommit=True) as conn:
-            conn.execute("alter table accounts rename to hidden")
+            conn.execute("alter table procrastinate_jobs rename to hidden")
             response = await site.client.post("/wecom/callback", params=query, content=body)
             assert response.status_code == 503
             assert await site.rows("select id from callbacks") == []
-            conn.execute("alter table hidden rename to accounts")
+            conn.execute("alter table hidden rename to procrastinate_jobs")
         assert (await site.client.post("/wecom/callback", params=query, content=body)).status_code == 200
 
     async def test_the_url_verification_echoes_the_bare_text(self, site: Site, sender: CallbackSender) -> None:
