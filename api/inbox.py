@@ -30,7 +30,7 @@ FIRST_START_WINDOW = timedelta(minutes=10)
 BURSTS_AT_MOST = 5
 """How many burst times a customer who keeps typing is waited for."""
 
-MAX_ATTEMPTS = 4
+MAX_ATTEMPTS = 5
 """How often a turn is tried before it goes to a person."""
 
 
@@ -230,6 +230,13 @@ class Inbox:
         if not is_new_burst or rows[0]["age"] > BURSTS_AT_MOST * self._burst:
             return 0
         return max(0.0, self._burst - float(rows[-1]["age"]))
+
+    async def forgive(self, batch: Batch) -> None:
+        """Do not count an attempt that failed for a reason outside the message."""
+        async with self._pool.connection() as conn:
+            await conn.execute(
+                "update inbox set attempts = attempts - 1 where turn_id = %s and handled_at is null", (batch.turn_id,)
+            )
 
     async def reopen(self, batch: Batch) -> None:
         """Give up a turn that the customer overtook: its rows join the next one."""

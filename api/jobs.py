@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+import psycopg_pool
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job, Status
 
@@ -21,7 +23,7 @@ from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine, HandOver
-from kb.errors import KbError
+from kb.errors import IndexUnavailableError, KbError
 from tools.errors import (
     BadRequestError,
     ChannelError,
@@ -38,6 +40,9 @@ from tools.ports import Channel, Desk
 from tools.rate_limit import RateLimiter
 
 logger = logging.getLogger(__name__)
+
+OUTAGES = (psycopg.OperationalError, psycopg_pool.PoolTimeout, IndexUnavailableError)
+"""The database is away or full: no reason to give a message up."""
 
 STALLED_AFTER = 10
 """Seconds without a heartbeat after which a worker counts as dead."""
@@ -140,6 +145,11 @@ class Jobs:
                 except OvertakenError:
                     logger.info("Turn begun anew", extra={"action": "turn_overtaken", "turn_id": batch.turn_id})
                     await self.inbox.reopen(batch)
+                except OUTAGES:
+                    # The message is not to blame; when even this cannot be written, one attempt is lost.
+                    with contextlib.suppress(psycopg.Error, psycopg_pool.PoolTimeout):
+                        await self.inbox.forgive(batch)
+                    raise
 
     async def _handle(self, batch: Batch) -> None:
         if batch.attempts >= MAX_ATTEMPTS:

@@ -46,10 +46,9 @@ from tools.wecom.client import WecomClient
 
 logger = logging.getLogger(__name__)
 
-POOL_SIZE = 20
-"""Connections a process may use beside those of its turns."""
-POOL_PER_TURN = 2
-"""A running turn holds one connection for its lock and borrows another."""
+POOL_SIZE = 8
+"""Connections a process may use beside those of its turns: three workers and two servers fit into the 100 connections
+PostgreSQL allows by default."""
 
 EMBEDDING_FAILURES = 2
 EMBEDDING_PAUSE = 30
@@ -105,9 +104,12 @@ async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> Async
 
 @contextlib.asynccontextmanager
 async def open_services(settings: Settings, conninfo: str, *, concurrency: int) -> AsyncIterator[Services]:
-    """Open everything one process needs to work on `concurrency` turns at once; the database must be migrated."""
+    """Open everything one process needs to work on `concurrency` turns at once; the database must be migrated.
+
+    A running turn holds one connection for its lock and borrows others.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE + POOL_PER_TURN * concurrency))
+        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE + concurrency))
         knowledge = await stack.enter_async_context(open_knowledge(settings, pool, conninfo))
         redis = await _open_redis(settings, stack)
         channel = await _open_channel(settings, redis, stack)

@@ -138,7 +138,9 @@ class Conversation:
 
     async def _turn(self, turn: Turn, messages: Sequence[AnyMessage], snapshot: StateSnapshot) -> None:
         is_same = snapshot.values.get("turn", {}).get("id") == turn["id"]
-        if is_same and not snapshot.next:
+        # The checkpoint of the input alone lists nothing to do next, though nothing of the turn was done.
+        was_only_taken_in = (snapshot.metadata or {}).get("source") == "input"
+        if is_same and not snapshot.next and not was_only_taken_in:
             return
         if is_same and turn.get("intent") not in {"failure", "rate_limited"}:
             await self._run(None, turn["thread_id"])

@@ -41,7 +41,8 @@ CONCURRENT_CALLS = 5
 TEXT_BYTES = 2048
 """Longer texts are cut by WeCom without a word (doc 94677)."""
 
-TOKEN_CODES = frozenset({40001, 40014, 42001})
+STALE_TOKEN_CODES = frozenset({40014, 42001})
+TOKEN_CODES = STALE_TOKEN_CODES | {40001}
 STALE_PULL_TOKEN = 95007
 ERRORS: Mapping[int, type[ChannelError]] = {
     -1: ChannelUnavailableError,
@@ -237,7 +238,14 @@ class WecomClient:
             if error.code not in TOKEN_CODES:
                 raise
         logger.info("WeCom rejected the access token", extra={"action": "wecom_token_rejected", "path": path})
-        return await self._attempt(method, path, body, await self.tokens.refresh(token), repeatable=repeatable)
+        fresh = await self.tokens.refresh(token)
+        try:
+            return await self._attempt(method, path, body, fresh, repeatable=repeatable)
+        except BadRequestError as error:
+            if error.code in STALE_TOKEN_CODES:
+                # Twice in a row is another process's refresh or the vendor's hiccup: later, not never.
+                raise ChannelUnavailableError(str(error), code=error.code) from error
+            raise
 
     async def _attempt(
         self, method: str, path: str, body: Mapping[str, Any], token: str, *, repeatable: bool

@@ -292,3 +292,28 @@ async def test_a_customer_who_writes_too_much_gets_one_polite_notice_and_a_perso
     [ticket] = bench.outbox.tickets.values()
     assert ticket.reason == "rate_limited"
     assert bench.knowledge.searched == []
+
+
+async def test_a_crash_right_after_the_input_was_saved_loses_no_answer(bench, monkeypatch):
+    """That checkpoint holds the turn and lists nothing to do next: it looks finished and is not."""
+    bench.knowledge.knows("如何退款?", "答案")
+
+    class KilledError(BaseException):
+        pass
+
+    put, puts = type(bench.saver).aput, []
+
+    async def put_once(*args, **kwargs):
+        if puts:
+            raise KilledError
+        puts.append(1)
+        return await put(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bench.saver), "aput", put_once)
+        with pytest.raises(KilledError):
+            await bench.customer("如何退款?", turn_id="same")
+    snapshot = await bench.graph.aget_state(bench.config)
+    assert snapshot.metadata["source"] == "input"
+    assert await bench.customer("如何退款?", turn_id="same") == ["答案"]
+    assert len((await bench.state())["messages"]) == 2

@@ -89,9 +89,10 @@ async def test_rejected_token_is_replaced_once_for_concurrent_calls(
 @pytest.mark.parametrize("code", [40014, 42001])
 async def test_token_rejected_for_ever_is_no_loop(wecom_client: WecomClient, wecom_server: Any, code: int) -> None:
     wecom_server.answer("kf/sync_msg", refusal(code))
-    with pytest.raises(BadRequestError) as caught:
+    with pytest.raises(ChannelError) as caught:
         await wecom_client.sync_msg("wk1")
     assert caught.value.code == code
+    assert caught.value.transient, "a message must not be given up for it"
     assert (wecom_server.count("gettoken"), wecom_server.count("kf/sync_msg")) == (2, 2)
 
 
