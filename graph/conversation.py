@@ -63,7 +63,7 @@ class Conversation:
         `hand_over` gives the turn to a person unread.
         """
         messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
-        snapshot = await self._graph.aget_state(self._config(thread_id))
+        snapshot = await self._snapshot(thread_id)
         # Without a desk nobody can end the wait; new input does.
         if _is_waiting(snapshot) and self._context.has_desk:
             if snapshot.values["handoff"]["ticket_id"] != turn_id:
@@ -82,7 +82,7 @@ class Conversation:
 
     async def listen(self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine]) -> None:
         """Take down what a customer wrote to somebody else: history only, nothing is answered."""
-        snapshot = await self._graph.aget_state(self._config(thread_id))
+        snapshot = await self._snapshot(thread_id)
         messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
         if _is_waiting(snapshot):
             await self._run(Command(update={"messages": messages}), thread_id)
@@ -95,7 +95,7 @@ class Conversation:
         self, thread_id: str, turn_id: str, text: str, *, speaker: Literal["human", "staff"]
     ) -> None:
         """Take down what a person said that answers no wait: a late desk reply, or staff in the channel's client."""
-        snapshot = await self._graph.aget_state(self._config(thread_id))
+        snapshot = await self._snapshot(thread_id)
         turn: Turn = {
             "id": turn_id,
             "thread_id": thread_id,
@@ -116,7 +116,7 @@ class Conversation:
         `ticket_id` names the ticket the person answered; a wait of another ticket is left alone.
         """
         for _ in range(RESUMES_AT_MOST):
-            snapshot = await self._graph.aget_state(self._config(thread_id))
+            snapshot = await self._snapshot(thread_id)
             if _is_taken(snapshot, reply):
                 return True
             if not _is_waiting(snapshot) or ticket_id not in {None, snapshot.values["handoff"]["ticket_id"]}:
@@ -130,17 +130,29 @@ class Conversation:
             await self._run(Command(resume={snapshot.interrupts[0].id: asdict(reply)}), thread_id)
             if reply.action == "close" and not await self.is_waiting(thread_id):
                 return True
-        return _is_taken(await self._graph.aget_state(self._config(thread_id)), reply)
+        return _is_taken(await self._snapshot(thread_id), reply)
 
     async def is_waiting(self, thread_id: str) -> bool:
         """Tell whether a person has this conversation."""
-        return _is_waiting(await self._graph.aget_state(self._config(thread_id)))
+        return _is_waiting(await self._snapshot(thread_id))
+
+    async def _snapshot(self, thread_id: str) -> StateSnapshot:
+        """Look at a thread; a step that was done and not recorded as done is recorded first.
+
+        A kill between a node's writes and the next checkpoint, or right after the input's, leaves a thread whose
+        `next` is empty although it has not come to its end.
+        """
+        config = self._config(thread_id)
+        snapshot = await self._graph.aget_state(config)
+        is_input = (snapshot.metadata or {}).get("source") == "input"
+        if not snapshot.next and (snapshot.tasks or is_input):
+            await self._run(None, thread_id)
+            snapshot = await self._graph.aget_state(config)
+        return snapshot
 
     async def _turn(self, turn: Turn, messages: Sequence[AnyMessage], snapshot: StateSnapshot) -> None:
         is_same = snapshot.values.get("turn", {}).get("id") == turn["id"]
-        # The checkpoint of the input alone lists nothing to do next, though nothing of the turn was done.
-        was_only_taken_in = (snapshot.metadata or {}).get("source") == "input"
-        if is_same and not snapshot.next and not was_only_taken_in:
+        if is_same and not snapshot.next:
             return
         if is_same and turn.get("intent") not in {"failure", "rate_limited"}:
             await self._run(None, turn["thread_id"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -149,3 +150,28 @@ def make_bench(knowledge: ScriptedKnowledge) -> Callable[..., Bench]:
         return Bench(knowledge, model, Context(**context))
 
     return make
+
+
+class KilledError(BaseException):
+    """Nothing catches this, as nothing catches kill -9."""
+
+
+@pytest.fixture
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench, int], contextlib.AbstractContextManager[None]]:
+    """Kill a run once it has saved so many checkpoints; what nodes wrote before the next one is saved."""
+
+    @contextlib.contextmanager
+    def kill(bench: Bench, checkpoints: int) -> Iterator[None]:
+        put, puts = type(bench.saver).aput, []
+
+        async def put_some(*args: Any, **kwargs: Any) -> Any:
+            if len(puts) == checkpoints:
+                raise KilledError
+            puts.append(None)
+            return await put(*args, **kwargs)
+
+        with monkeypatch.context() as patch, pytest.raises(KilledError):  # noqa: PT012 -- the caller's block
+            patch.setattr(type(bench.saver), "aput", put_some)
+            yield
+
+    return kill
