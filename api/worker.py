@@ -13,6 +13,9 @@ from api.lifespan import Services
 
 logger = logging.getLogger(__name__)
 
+START_SECONDS = 1
+"""How long a worker is given to start before it may be stopped."""
+
 RESTART_SECONDS = 2
 
 GRACE_SECONDS = 15
@@ -76,10 +79,14 @@ async def worker_beside(services: Services, *, concurrency: int) -> AsyncIterato
     if concurrency == 0:
         yield
         return
+    loop = asyncio.get_running_loop()
+    started = loop.time()
     task = asyncio.create_task(run_worker(services, concurrency=concurrency))
     try:
         yield
     finally:
+        # The queue's worker loses a cancellation that meets it while it starts, and then never ends.
+        await asyncio.sleep(max(0.0, started + START_SECONDS - loop.time()))
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

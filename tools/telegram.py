@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from tools.telegram_updates import UPDATE_KINDS
 logger = logging.getLogger(__name__)
 
 CALLBACK_ANSWER_LIMIT = 200
+_BOT = re.compile(r"/bot[^/\s]+/")
 POLL_GRACE_SECONDS = 10
 """How much longer than asked a long poll may take before the connection counts as dead."""
 
@@ -55,6 +57,8 @@ class TelegramDesk:
     def __init__(
         self, *, token: SecretStr, chat_id: int, api_base: str = "https://api.telegram.org", timeout: float = 10
     ) -> None:
+        # httpx logs whole addresses at INFO, and the token is part of them.
+        logging.getLogger("httpx").addFilter(_without_token)
         self._chat_id = chat_id
         self._request = _Request(timeout, api_base)
         self._bot = Bot(
@@ -256,6 +260,12 @@ class TelegramDesk:
 
     def _no_topic_right(self) -> str:
         return f"the Telegram bot lacks a right in chat {self._chat_id}: make it an administrator with 'Manage topics'"
+
+
+def _without_token(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(_BOT.sub("/bot…/", str(part)) if "/bot" in str(part) else part for part in record.args)
+    return True
 
 
 @contextlib.contextmanager

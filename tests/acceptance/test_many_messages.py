@@ -73,6 +73,9 @@ async def test_first_start_replays_nothing_old(make_service):
     await service.wecom.customer_says("wmNew", "运费谁承担?")
     await service.wecom.wait_for_text("wmNew", 1, timeout=20)
     assert service.wecom.texts_to("wmOld") == []
+    async with asyncio.timeout(10):
+        while service.rows(UNFINISHED):
+            await service.wecom.notify()
     assert service.rows("select outcome, count(*) from inbox group by 1 order by 1") == [("handled", 1), ("history", 2)]
 
 
