@@ -172,8 +172,7 @@ class Conversation:
     async def _forget_steps(self, thread_id: str) -> None:
         """Keep only the thread's latest checkpoint, which holds an open wait too."""
         saver = self._graph.checkpointer
-        if not isinstance(saver, BaseCheckpointSaver):
-            return
+        assert isinstance(saver, BaseCheckpointSaver), "a conversation is checkpointed"
         try:
             await saver.aprune([thread_id])
         except NotImplementedError:

@@ -24,3 +24,9 @@ def test_names_are_ours():
     owners = packages_distributions()
     for name in ("api", "graph", "kb", "prompts", "tools"):
         assert set(owners.get(name, [])) <= {"kefu-flow"}
+
+
+def test_studio_gets_the_same_graph(bench):
+    from graph.studio import graph
+
+    assert set(graph.nodes) == set(bench.graph.nodes)

@@ -315,3 +315,10 @@ async def test_a_kill_after_a_reply_was_taken_keeps_the_wait(bench, kill_after):
     assert await bench.conversation.is_waiting(bench.thread_id)
     assert await bench.conversation.human_reply(bench.thread_id, reply("三天出货", "r2"))
     assert bench.outbox.texts[1:] == ["可以的", "三天出货"]
+
+
+async def test_a_reply_that_is_never_taken_ends_after_a_few_tries_and_is_said_once(bench, monkeypatch):
+    await bench.customer("能刻字吗?")
+    monkeypatch.setattr("graph.conversation._is_taken", lambda *_: False)
+    assert not await bench.conversation.human_reply(bench.thread_id, reply("可以的"))
+    assert bench.outbox.texts[1:] == ["可以的"]
