@@ -180,24 +180,29 @@ class Deliveries:
 
     async def mark_sent(self, delivery: Delivery, desk_message: tuple[int, int] | None = None) -> None:
         """Record a delivery; for the desk with its chat and message, which replies name."""
-        async with self._pool.connection() as conn, conn.transaction():
+        async with self._pool.connection() as conn:
             await conn.execute(
                 # Not a row that the channel has meanwhile reported as not delivered.
-                "update outbox set state = 'sent', sent_at = now(), last_error = null"
-                " where id = %s and state = 'sending'",
-                (delivery.id,),
+                """
+                with row as (
+                    update outbox set state = 'sent', sent_at = now(), last_error = null
+                    where id = %(id)s and state = 'sending'
+                ), shown as (
+                    insert into desk_messages (chat_id, message_id, thread_id)
+                    select %(chat)s::bigint, %(message)s::bigint, %(thread)s where %(message)s::bigint is not null
+                    on conflict do nothing
+                )
+                update conversations set units_used = units_used + 1, session_state = 'bot'
+                where thread_id = %(thread)s and %(to_customer)s
+                """,
+                {
+                    "id": delivery.id,
+                    "thread": delivery.thread_id,
+                    "to_customer": delivery.destination == "customer",
+                    "chat": desk_message and desk_message[0],
+                    "message": desk_message and desk_message[1],
+                },
             )
-            if delivery.destination == "customer":
-                await conn.execute(
-                    "update conversations set units_used = units_used + 1, session_state = 'bot' where thread_id = %s",
-                    (delivery.thread_id,),
-                )
-            if desk_message is not None:
-                await conn.execute(
-                    "insert into desk_messages (chat_id, message_id, thread_id) values (%s, %s, %s)"
-                    " on conflict do nothing",
-                    (*desk_message, delivery.thread_id),
-                )
 
     async def mark_retry(self, delivery: Delivery, error: str, *, in_doubt: bool) -> None:
         """Record a failed attempt that is made again; `in_doubt` when it may have arrived."""

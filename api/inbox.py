@@ -193,9 +193,10 @@ class Inbox:
         """Claim the next turn of a conversation, None when all is handled.
 
         A turn that was begun and not finished comes first, with the same id and the same rows: what it did already
-        is found under that id. A customer who wrote less than the burst time ago may still be typing.
+        is found under that id. A customer who wrote less than the burst time ago may still be typing. The caller
+        holds the conversation's lock, so nobody else claims rows between the two statements.
         """
-        async with self._pool.connection() as conn, conn.transaction():
+        async with self._pool.connection() as conn:
             rows = await (
                 await conn.execute(
                     "select id, origin, account_id, message_id, kind, payload, turn_id, attempts,"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -54,14 +55,20 @@ DELIVERY_ATTEMPTS = 20
 """How often a row may fail for a reason nobody foresaw before it leaves the line."""
 
 
+JITTER = 0.25
+"""How much longer than planned a wait may be, as a share: never shorter, the vendor may have named it."""
+
+
 class Backoff(BaseRetryStrategy):
     """Wait 1, 2, 4 … seconds, or as long as the vendor asked to; rows bound the attempts, not jobs.
 
-    It also tells the log: the queue itself would print the job's arguments, tokens among them.
+    A part of each wait is left to chance, so that what failed together does not come back together. It also tells the
+    log: the queue itself would print the job's arguments, tokens among them.
     """
 
-    def __init__(self, longest: int = 60) -> None:
+    def __init__(self, longest: int = 60, chance: Callable[[], float] = random.random) -> None:
         self._longest = longest
+        self._chance = chance
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         """Decide when to try again."""
@@ -73,7 +80,8 @@ class Backoff(BaseRetryStrategy):
         )
         asked = getattr(exception, "retry_after", None)
         seconds = asked if asked is not None else min(2 ** min(job.attempts, 6), self._longest)
-        return RetryDecision(retry_in={"seconds": int(max(1, seconds))})
+        milliseconds = 1000 * max(1, seconds) * (1 + JITTER * self._chance())
+        return RetryDecision(retry_in={"milliseconds": int(milliseconds)})
 
 
 def _words(exception: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+import uvloop
 
 from api.app import create_app
 from api.database import database, open_pool
@@ -93,8 +94,11 @@ def worker(
     """Do the work only: turns, deliveries, pulls. Run any number beside `kefu serve --workers-inline 0`."""
     settings = load_settings()
     configure_logging(settings.service)
-    with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
-        asyncio.run(_work(settings, conninfo, concurrency))
+    with (
+        database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_work(settings, conninfo, concurrency))
 
 
 async def _prepare(settings: Settings, conninfo: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -365,12 +366,11 @@ class TestWelcome:
 )
 def test_waits_grow_to_a_limit_and_obey_the_vendor(attempts: int, exception: Exception, seconds: int) -> None:
     job = Job(id=1, queue="fast", lock=None, queueing_lock=None, task_name="deliver", attempts=attempts)
-    decision = Backoff().get_retry_decision(exception=exception, job=job)
-    assert decision.retry_at is not None
-    asked = {"seconds": seconds}
-    expected = type(decision)(retry_in=asked).retry_at
-    assert expected is not None
-    assert abs((expected - decision.retry_at).total_seconds()) < 0.5
+    now = datetime.now(UTC)
+    for chance, share in ((0.0, 1.0), (1.0, 1.25)):
+        decision = Backoff(chance=lambda drawn=chance: drawn).get_retry_decision(exception=exception, job=job)
+        assert decision.retry_at is not None
+        assert (decision.retry_at - now).total_seconds() == pytest.approx(seconds * share, abs=0.5)
 
 
 async def test_rows_written_by_hand_are_embedded(works: Any) -> None:
