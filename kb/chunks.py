@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Decision = Literal["answer", "clarify", "escalate"]
+
+SUGGESTED_HITS = 3
+"""Entries a customer is asked to choose from."""
 
 GRADED_HITS = 5
 """Hits a grade looks at: the lead over the next entries is part of the confidence."""
@@ -44,14 +49,25 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """How sure the bot may be that the best hit answers the query."""
+    """How sure the bot may be of what it found, and what follows from it."""
 
     confidence: float
     """P(the best hit answers this query), 0..1."""
     threshold: float
     """The smallest confidence that is answered."""
+    shortlist: float = 0.0
+    """P(the right entry is among the first three), 0..1."""
+    shortlist_threshold: float = 1.0
+    """The smallest `shortlist` for which the customer is asked to choose."""
 
     @property
     def is_sure(self) -> bool:
         """Whether the bot may answer."""
         return self.confidence >= self.threshold
+
+    @property
+    def decision(self) -> Decision:
+        """What to do: answer, ask which of the first three is meant, or hand over."""
+        if self.is_sure:
+            return "answer"
+        return "clarify" if self.shortlist >= self.shortlist_threshold else "escalate"

@@ -80,7 +80,7 @@ class LexicalGrader:
         """Whether the hits were found by words alone."""
         return bool(hits) and hits[0].metadata.get("leg") == LEG
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
         """Grade a search result; no hits give confidence 0."""
         if not hits:
             return Grade(confidence=0.0, threshold=self._threshold)
@@ -101,7 +101,7 @@ class LogisticGrader:
         self._threshold = cut_off(max_wrong_answer_rate, _BUNDLED_CUT_OFFS if is_bundled else _OTHER_CUT_OFFS)
         self._lexical = LexicalGrader(max_wrong_answer_rate=max_wrong_answer_rate)
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
         """Grade a search result; no hits give confidence 0."""
         if LexicalGrader.is_for(hits):
             return self._lexical.grade(query, hits)
@@ -120,7 +120,7 @@ class SimilarityGrader:
         # The cut-off is meant for cosines; shared wording is another scale.
         self._lexical = LexicalGrader(max_wrong_answer_rate=max_wrong_answer_rate)
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
         """Grade a search result; no hits give confidence 0."""
         if LexicalGrader.is_for(hits):
             return self._lexical.grade(query, hits)

@@ -23,8 +23,11 @@ class Retriever(Protocol):
 class Grader(Protocol):
     """The confidence that the best hit answers the query."""
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
-        """Grade a search result; no hits give confidence 0."""
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
+        """Grade a search result; no hits give confidence 0.
+
+        `is_supported` is what a reader made of it: whether the best hit answers this very query; None when nobody read.
+        """
         ...
 
 

@@ -87,8 +87,12 @@ def split_markdown(text: str, *, source: str) -> list[Chunk]:
     """
     facts, body = _front_matter(text.replace("\r\n", "\n"), source)
     category = facts.get("category")
-    writer = ChunkWriter(source, category=str(category).strip() if category is not None else "")
-    parts = sections(body)
+    return split_sections(sections(body), source=source, category=str(category).strip() if category is not None else "")
+
+
+def split_sections(parts: Sequence[Section], *, source: str, category: str = "") -> list[Chunk]:
+    """Split an article that is already in sections, by the rules of `split_markdown`."""
+    writer = ChunkWriter(source, category=category)
     path: list[Section] = []
     position = 0
     while position < len(parts):

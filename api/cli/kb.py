@@ -17,7 +17,6 @@ from kb.catalog import Entry, delete_entries, export_entries, list_entries
 from kb.chunks import Grade, Hit
 from kb.embeddings import make_embedder
 from kb.ingest import ImportReport, import_articles
-from kb.readers import read_articles
 
 app = typer.Typer(help="The knowledge base the bot answers from.", no_args_is_help=True)
 
@@ -26,7 +25,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(help="Markdown or CSV files, or folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files (.md, .csv, .xlsx, .docx, .pdf, .html), or folders of them.")
+    ],
     category: Annotated[str, typer.Option(help="Put everything into this category.")] = "",
     refresh: Annotated[bool, typer.Option("--refresh", help="Also remove what vanished from these files.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed every stored row again.")] = False,
@@ -34,9 +35,13 @@ def import_(
 ) -> None:
     """Import articles. What did not change costs nothing: a second run embeds nothing.
 
-    Markdown: a heading that asks, or lines 问：… 答：…, are entries; a line 相似问法：a；b adds ways to ask.
-    CSV: columns question, answer, similar, category.
+    Markdown, Word, PDF, HTML: a heading that asks, or lines 问：… 答：…, are entries; a line 相似问法：a；b adds ways
+    to ask; other text is kept as passages.
+
+    CSV, Excel: columns question, answer, similar, category, or 问题, 答案, 相似问, 分类.
     """
+    from kb.readers import read_articles  # noqa: PLC0415 -- 25 MB of libraries that no server needs
+
     articles = read_articles(paths)
     console = Console(stderr=True)
     for warning in articles.warnings:

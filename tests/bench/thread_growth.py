@@ -68,7 +68,7 @@ class Shop:
         hit = Hit(chunk_id="c", entry_id="e", content=query, question=query, answer=answer, score=0.95)
         return [hit][:limit]
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
         return Grade(confidence=0.95, threshold=0.8)
 
 

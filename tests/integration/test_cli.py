@@ -14,9 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import docx
+import openpyxl
 import psycopg
 import pytest
 from click.testing import Result
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfgen.canvas import Canvas
 from typer.testing import CliRunner
 
 from api.cli import app
@@ -81,6 +86,38 @@ class TestKb:
         result = kefu("kb", "import", "articles")
         assert "warning" in result.stderr
         assert "warning" not in result.stdout
+
+    def test_every_format_is_imported(self, kefu: Kefu, clean_environment: Path) -> None:
+        folder = clean_environment / "formats"
+        folder.mkdir()
+        (folder / "a.md").write_text("### 甲怎么卖?\n\n按斤卖。", encoding="utf-8")
+        (folder / "b.csv").write_text("问题,答案\n乙怎么卖?,按箱卖。\n", encoding="gb18030")
+        (folder / "c.html").write_text("<h2>丙怎么卖?</h2><p>按袋卖。</p>", encoding="utf-8")
+        book = openpyxl.Workbook()
+        for row in (["问题", "答案"], ["丁怎么卖?", "按桶卖。"]):
+            book.worksheets[0].append(row)
+        book.save(folder / "d.xlsx")
+        document = docx.Document()
+        document.add_heading("戊怎么卖?", 2)
+        document.add_paragraph("按盒卖。")
+        document.save(str(folder / "e.docx"))
+        pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+        canvas = Canvas(str(folder / "f.pdf"))
+        for size, top, text in ((18, 800, "己怎么卖？"), (12, 770, "按车卖，一车起送。")):
+            canvas.setFont("STSong-Light", size)
+            canvas.drawString(60, top, text)
+        canvas.save()
+        assert counts(kefu("kb", "import", "formats").stdout)["added"] == 6
+        assert counts(kefu("kb", "import", "formats").stdout)["unchanged"] == 6
+        entries = [json.loads(line) for line in kefu("kb", "list", "--json").stdout.splitlines()]
+        assert {entry["source"]: entry["question"] for entry in entries} == {
+            "a.md": "甲怎么卖?",
+            "b.csv": "乙怎么卖?",
+            "c.html": "丙怎么卖?",
+            "d.xlsx": "丁怎么卖?",
+            "e.docx": "戊怎么卖?",
+            "f.pdf": "己怎么卖？",
+        }
 
     def test_a_search_as_json_has_the_shape_of_the_api(self, kefu: Kefu) -> None:
         kefu("kb", "import", "shop.md", "--category", "售后")

@@ -46,8 +46,10 @@ def test_english_columns_are_read_and_incomplete_rows_are_named(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "data", "told"),
     [
-        ("a.xls", b"x", r"\.md, \.markdown, \.csv"),
-        ("a.csv", "标题甲,乙\n1,2\n".encode(), "question and answer"),
+        ("a.png", b"x", r"\.md, \.markdown, \.csv, \.xlsx, \.docx, \.pdf, \.html, \.htm"),
+        ("a.xls", b"x", r"save it as \.xlsx"),
+        ("a.csv", "标题甲,乙\n1,2\n".encode(), r"a\.csv: row 1 must name the columns question and answer"),
+        ("a.csv", b'"' + b"x" * 140000 + b'"', "not a CSV table"),
         ("a.md", b"\x00\x01\xff", "not a text file"),
         ("a.md", b"", "no entry found"),
         ("a.md", "# 只有标题".encode(), "no entry found"),
