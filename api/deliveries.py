@@ -11,7 +11,18 @@ from psycopg.types.json import Jsonb
 from api.database import Connection, Pool, Row, storable
 from api.job_queue import JobQueue
 from api.outbox import Destination
-from tools.messages import DeskPlace, DeskPost, Handoff, Line, Outbound, SendLimits, Session, delivery_key
+from tools.messages import (
+    DeskPlace,
+    DeskPost,
+    Handoff,
+    Line,
+    Menu,
+    MenuOption,
+    Outbound,
+    SendLimits,
+    Session,
+    delivery_key,
+)
 
 UNLIMITED = SendLimits(units=1000, window_seconds=float("inf"))
 
@@ -104,9 +115,13 @@ class Deliveries:
     async def _merge(self, conn: Connection, thread_id: str, rows: Sequence[Row]) -> Mapping[str, Any]:
         first, waiting = rows[0], [row for row in rows[1:] if row["attempts"] == 0]
         payload: dict[str, Any] = dict(first["payload"])
+        if "menu" in payload:
+            return payload
         left = (await self._allowance(conn, thread_id)).units_left
         surplus = 1 + len(waiting) - max(left, 1)
         for row in waiting[: max(surplus, 0)]:
+            if "menu" in row["payload"]:
+                break
             text = f"{payload['text']}\n\n{row['payload']['text']}"
             if len(self._split(text)) > 1:
                 break
@@ -144,6 +159,7 @@ class Deliveries:
             customer_id=allowance.customer_id,
             key=delivery.key,
             text=delivery.text,
+            menu=_menu(stored) if (stored := delivery.payload.get("menu")) else None,
         )
 
     async def record_session(self, thread_id: str, session: Session) -> None:
@@ -265,6 +281,10 @@ class Deliveries:
                 "update outbox set state = 'dropped' where id = %s and state in ('failed', 'unknown')", (row_id,)
             )
         return cursor.rowcount == 1
+
+
+def _menu(stored: Mapping[str, Any]) -> Menu:
+    return Menu(**{**stored, "options": tuple(MenuOption(**option) for option in stored["options"])})
 
 
 def _handoff(stored: Mapping[str, Any], customer_name: str) -> Handoff:

@@ -48,6 +48,11 @@ class InboxRow:
         """What was said, in words."""
         return str(self.payload.get("text", ""))
 
+    @property
+    def choice(self) -> str:
+        """The id of the menu option that was clicked, empty when none was."""
+        return str(self.payload.get("menu_id") or "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotYet:

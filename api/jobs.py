@@ -106,6 +106,7 @@ class Jobs:
     limiter: RateLimiter
     embed_waiting: Callable[[], Awaitable[int]]
     run_retention: Callable[[], Awaitable[object]]
+    keep_calibrated: Callable[[], Awaitable[bool]]
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -119,6 +120,7 @@ class Jobs:
             ("reconcile", "* * * * *", self.reconcile),
             ("embed", "* * * * * */2", self.embed),
             ("sweep", "* * * * * */30", self.sweep),
+            ("calibrate", "* * * * * */10", self.calibrate),
             ("retention", "17 3 * * *", self.retention),
         ]
         for name, cron, job in periodic:
@@ -325,6 +327,14 @@ class Jobs:
         except KbError as error:
             logger.warning("Rows wait for their embedding", extra={"action": "embed_failed", "error": str(error)})
 
+    async def calibrate(self, timestamp: int = 0) -> None:
+        """Fit the confidence anew when the knowledge base changed."""
+        del timestamp
+        try:
+            await self.keep_calibrated()
+        except KbError as error:
+            logger.warning("Confidence not fitted", extra={"action": "calibrate_failed", "error": str(error)})
+
     async def retention(self, timestamp: int = 0) -> None:
         """Delete what is old, once a night."""
         del timestamp
@@ -360,4 +370,6 @@ def _refusal(allowance: Allowance) -> str | None:
 
 
 def _lines(batch: Batch) -> list[CustomerLine]:
-    return [CustomerLine(message_id=row.message_id, kind=row.kind, text=row.text) for row in batch.rows]
+    return [
+        CustomerLine(message_id=row.message_id, kind=row.kind, text=row.text, choice=row.choice) for row in batch.rows
+    ]

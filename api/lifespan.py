@@ -19,24 +19,20 @@ from api.desk_intake import DeskIntake
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
+from api.knowledge import Knowledge, open_knowledge
 from api.outbox import DurableOutbox
 from api.retention import RetentionReport, run_retention
 from api.settings import Settings
 from graph.builder import build
 from graph.context import Context, Ports
 from graph.conversation import Conversation
+from graph.reader import ModelReader
 from graph.texts import PromptTexts
-from kb.chunks import GRADED_HITS, Grade, Hit
-from kb.confidence import make_grader
-from kb.embeddings import Embedder, make_embedder
 from kb.ingest import embed_waiting
-from kb.lexical_index import LexicalIndex
-from kb.ports import Grader, Retriever
-from kb.retriever import Fallback, PgRetriever
-from kb.vector_index import open_vector_index
-from tools.chat_model import make_chat_model
-from tools.circuit_breaker import CircuitBreaker
+from tools.answer_cache import AnswerCache
+from tools.chat_model import GuardedChatModel, make_chat_model
 from tools.memory import MemoryChannel
+from tools.model_usage import Meter
 from tools.ports import Channel
 from tools.rate_limit import RateLimiter
 from tools.telegram import TelegramDesk
@@ -49,24 +45,6 @@ logger = logging.getLogger(__name__)
 POOL_SIZE = 8
 """Connections a process may use beside those of its turns: three workers and two servers fit into the 100 connections
 PostgreSQL allows by default."""
-
-EMBEDDING_FAILURES = 2
-EMBEDDING_PAUSE = 30
-"""After so many failures in a row the embedding service is left alone for so many seconds: customers wait for it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Knowledge:
-    """Everything needed to search."""
-
-    embedder: Embedder
-    retriever: Retriever
-    grader: Grader
-
-    async def try_question(self, query: str, *, limit: int) -> tuple[list[Hit], Grade]:
-        """Search and grade as the bot does; the grade looks at more hits than may be wanted."""
-        hits = await self.retriever.search(query, limit=max(limit, GRADED_HITS))
-        return hits[:limit], self.grader.grade(query, hits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +61,6 @@ class Services:
     jobs: Jobs
     desk: TelegramDesk | None
     desk_intake: DeskIntake | None
-
-
-@contextlib.asynccontextmanager
-async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> AsyncIterator[Knowledge]:
-    """Open the search over the knowledge base.
-
-    Raises:
-        EmbeddingMismatchError: the stored vectors were made by another model.
-    """
-    async with (
-        contextlib.aclosing(make_embedder(settings.kb)) as embedder,
-        open_vector_index(pool, conninfo, embedder) as index,
-    ):
-        grader = make_grader(settings.kb, embedder.model_id)
-        breaker = CircuitBreaker("embedding service", failures=EMBEDDING_FAILURES, pause_seconds=EMBEDDING_PAUSE)
-        retriever = PgRetriever(index, embedder, Fallback(lexical=LexicalIndex(pool), breaker=breaker))
-        yield Knowledge(embedder=embedder, retriever=retriever, grader=grader)
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +91,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
                 grader=knowledge.grader,
                 outbox=outbox,
                 texts=texts,
-                model=model,
+                reader=_make_reader(settings, redis, model),
             )
         )
         context = Context(
@@ -161,6 +122,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             limiter=RateLimiter(redis, per_minute=settings.service.kefu_customer_messages_per_minute),
             embed_waiting=embed,
             run_retention=retention,
+            keep_calibrated=knowledge.keep_calibrated,
         )
         jobs.register()
         intake = DeskIntake(inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None
@@ -175,6 +137,14 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             desk=desk,
             desk_intake=intake,
         )
+
+
+def _make_reader(settings: Settings, redis: Redis | None, model: GuardedChatModel | None) -> ModelReader | None:
+    if model is None:
+        return None
+    prices = settings.model
+    meter = Meter(price_input=prices.llm_price_input, price_output=prices.llm_price_output)
+    return ModelReader(model, model_id=model.model_name, cache=AnswerCache(redis), meter=meter)
 
 
 def make_saver(pool: Pool) -> AsyncPostgresSaver:

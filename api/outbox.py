@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from api.database import Connection, Pool, storable
 from api.job_queue import JobQueue
 from tools.errors import OvertakenError
-from tools.messages import Handoff, delivery_key
+from tools.messages import Choice, Handoff, Menu, delivery_key
 
 Destination = Literal["customer", "desk"]
 
@@ -61,6 +61,36 @@ class DurableOutbox:
             await self._refuse_if_overtaken(conn, thread_id, turn_id)
             await self._put(
                 conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=payloads
+            )
+
+    async def offer(self, thread_id: str, turn_id: str, part: str, menu: Menu) -> None:
+        """Ask the customer to choose; one message.
+
+        Raises:
+            OvertakenError: the customer wrote on, or took a message back, before anything of this turn was said.
+        """
+        payload = {"text": menu.text, "sources": [], "menu": asdict(menu)}
+        async with self._pool.connection() as conn, conn.transaction():
+            await self._refuse_if_overtaken(conn, thread_id, turn_id)
+            await self._put(
+                conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=[payload]
+            )
+
+    async def record_choice(self, choice: Choice) -> None:
+        """Record what the customer chose, once a turn."""
+        async with self._pool.connection() as conn:
+            await conn.execute(
+                "insert into answer_labels (thread_id, turn_id, question, shown, entry_id, source, confidence)"
+                " values (%s, %s, %s, %s, %s, %s, %s) on conflict (turn_id) do nothing",
+                (
+                    choice.thread_id,
+                    choice.turn_id,
+                    storable(choice.question),
+                    Jsonb(list(choice.shown)),
+                    choice.entry_id,
+                    choice.source,
+                    choice.confidence,
+                ),
             )
 
     def _shorten(self, pieces: list[str]) -> list[str]:

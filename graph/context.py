@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from langchain_core.language_models import BaseChatModel
 from langgraph.runtime import Runtime
 
+from graph.reader import Reader
 from kb.ports import Grader, Retriever
 from tools.ports import Outbox
 
@@ -23,7 +23,7 @@ class Context:
     has_desk: bool = True
     """Whether a person can be reached; without one the bot says so honestly and does not wait."""
     model_timeout_seconds: float = 20
-    """How long an answer may take before the entry's own text is used."""
+    """How long a reader may take before it is decided without one."""
 
 
 class Texts(Protocol):
@@ -54,7 +54,7 @@ class Ports:
     grader: Grader
     outbox: Outbox
     texts: Texts
-    model: BaseChatModel | None = None
+    reader: Reader | None = None
     """None: answers are taken verbatim from the knowledge base."""
 
 

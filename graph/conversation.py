@@ -44,6 +44,8 @@ class CustomerLine:
     message_id: str
     kind: str
     text: str
+    choice: str = ""
+    """The id of the menu option that was clicked."""
 
 
 class Conversation:
@@ -74,7 +76,7 @@ class Conversation:
             "id": turn_id,
             "thread_id": thread_id,
             "speaker": "customer",
-            "lines": [TurnLine(kind=line.kind, text=line.text) for line in lines],
+            "lines": [_turn_line(line) for line in lines],
         }
         if hand_over is not None:
             turn["intent"] = hand_over
@@ -183,6 +185,13 @@ class Conversation:
 
     def _config(self, thread_id: str) -> RunnableConfig:
         return {"configurable": {"thread_id": thread_id, STRICT_RESUME: True}}
+
+
+def _turn_line(line: CustomerLine) -> TurnLine:
+    read: TurnLine = {"kind": line.kind, "text": line.text}
+    if line.choice:
+        read["choice"] = line.choice
+    return read
 
 
 def _is_taken(snapshot: StateSnapshot, reply: HumanReply) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from graph.questions import decision_of, open_questions, to_clarify
 from graph.state import State
 
 
-def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate", "retrieve", "__end__"]:
-    """Questions are looked up; everything else needs no knowledge."""
+def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate", "retrieve", "answer", "__end__"]:
+    """Questions are looked up; everything else needs no search."""
     intent = state["turn"]["intent"]
     if intent == "listen":
         return "__end__"
@@ -16,19 +17,32 @@ def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate
         return "relay"
     if intent in {"small_talk", "unsupported"}:
         return "small_talk"
-    if intent in {"human", "failure", "rate_limited"}:
+    if intent == "chosen":
+        return "answer"
+    if intent in {"human", "failure", "rate_limited", "none_of_these"}:
         return "escalate"
     return "retrieve"
 
 
-def route_after_grade_confidence(state: State) -> Literal["answer", "escalate"]:
-    """Answer as soon as one question is sure; what is left is handed over afterwards."""
-    return "answer" if any(question["is_sure"] for question in state["questions"]) else "escalate"
+def route_after_grade_confidence(state: State) -> Literal["read", "answer", "clarify", "escalate"]:
+    """Let a reader look where that may decide."""
+    if any(question.get("wants_reading") for question in state["questions"]):
+        return "read"
+    return route_after_read(state)
 
 
-def route_after_answer(state: State) -> Literal["escalate", "__end__"]:
-    """Hand over what stayed unanswered."""
-    return "__end__" if all(question["is_answered"] for question in state["questions"]) else "escalate"
+def route_after_read(state: State) -> Literal["answer", "clarify", "escalate"]:
+    """Answer as soon as one question is sure; what is left comes afterwards."""
+    if any(decision_of(question) == "answer" for question in state["questions"]):
+        return "answer"
+    return "clarify" if to_clarify(state) else "escalate"
+
+
+def route_after_answer(state: State) -> Literal["clarify", "escalate", "__end__"]:
+    """Ask back about the one question that stayed open, or hand over all that did."""
+    if not open_questions(state):
+        return "__end__"
+    return "clarify" if to_clarify(state) else "escalate"
 
 
 def route_after_escalate(state: State) -> Literal["human_resume", "__end__"]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from importlib import resources
 
 from graph.context import Ports
+from graph.reader import ModelReader
 from graph.texts import PromptTexts
 from kb.chunks import Chunk
-from kb.confidence import make_grader
+from kb.confidence import CalibratedGrader, default_calibration
 from kb.embeddings import make_embedder
 from kb.memory import MemoryRetriever
 from kb.settings import KbSettings
@@ -30,10 +31,11 @@ def sample_ports(outbox: MemoryOutbox | None = None) -> Ports:
     """Build the ports; the sample is read and embedded at the first question."""
     settings = KbSettings()
     embedder = make_embedder(settings)
+    model = make_chat_model(ModelSettings())
     return Ports(
         retriever=MemoryRetriever(sample_chunks, embedder),
-        grader=make_grader(settings, embedder.model_id),
+        grader=CalibratedGrader(default_calibration(settings.max_wrong_answer_rate)),
         outbox=outbox or MemoryOutbox(),
         texts=PromptTexts(),
-        model=make_chat_model(ModelSettings()),
+        reader=ModelReader(model, model_id=model.model_name) if model else None,
     )

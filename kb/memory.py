@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from kb.chunks import Chunk, Hit
 from kb.embeddings import Embedder, embed_chunks
-from kb.ranking import MAX_QUERY, best_per_entry, first_width
+from kb.ranking import best_per_entry, first_width, with_wording
+from kb.retriever import asked_text
 from kb.rows import row_metadata
-from kb.vectors import clean_text
+from kb.word_table import WordTable
 
 
 class MemoryRetriever:
@@ -21,7 +22,7 @@ class MemoryRetriever:
     def __init__(self, chunks: Sequence[Chunk] | Callable[[], Sequence[Chunk]], embedder: Embedder) -> None:
         self._source = chunks
         self._embedder = embedder
-        self._loaded: tuple[Sequence[Chunk], NDArray[np.float32]] | None = None
+        self._loaded: tuple[Sequence[Chunk], NDArray[np.float32], WordTable] | None = None
         self._loading = asyncio.Lock()
 
     async def search(self, query: str, *, limit: int) -> list[Hit]:
@@ -30,8 +31,8 @@ class MemoryRetriever:
         Raises:
             IndexUnavailableError: the embedding service does not answer.
         """
-        asked = clean_text(query)[:MAX_QUERY]
-        chunks, matrix = await self._load()
+        asked = asked_text(query)
+        chunks, matrix, words = await self._load()
         if not asked or not chunks:
             return []
         [vector] = await self._embedder.embed_questions([asked])
@@ -41,15 +42,16 @@ class MemoryRetriever:
         while True:
             pieces = [_hit(index, chunks[index], float(scores[index])) for index in nearest[:width]]
             if len(pieces) < width or len({piece.entry_id for piece in pieces}) >= limit:
-                return best_per_entry(asked, pieces, limit=limit)
+                return best_per_entry(with_wording(asked, pieces, words), limit=limit)
             width *= 4
 
-    async def _load(self) -> tuple[Sequence[Chunk], NDArray[np.float32]]:
+    async def _load(self) -> tuple[Sequence[Chunk], NDArray[np.float32], WordTable]:
         async with self._loading:
             if self._loaded is None:
                 chunks = await asyncio.to_thread(self._source) if callable(self._source) else self._source
                 vectors = await embed_chunks(self._embedder, chunks)
-                self._loaded = chunks, np.stack(vectors) if vectors else np.zeros((0, 1), dtype=np.float32)
+                matrix = np.stack(vectors) if vectors else np.zeros((0, 1), dtype=np.float32)
+                self._loaded = chunks, matrix, WordTable(chunks)
             return self._loaded
 
 

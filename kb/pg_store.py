@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import select
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import psycopg
@@ -16,18 +16,19 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kb.errors import IndexUnavailableError
-from kb.vector_index import TABLE
-from kb.vectors import Vector
+from kb.vector_index import TABLE, FoundRow, Pool, fetch
+from kb.vectors import Vector, literal
 
 
 class PgVectorIndex:
     """Nearest rows to a vector, among the rows of one embedding model."""
 
-    def __init__(self, store: PGVectorStore, model_id: str) -> None:
+    def __init__(self, store: PGVectorStore, pool: Pool, model_id: str) -> None:
         self._store = store
+        self._pool = pool
         self._model_id = model_id
 
-    async def nearest(self, vector: Vector, *, limit: int) -> list[tuple[str, str, Mapping[str, Any], float]]:
+    async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
         """Return id, content, metadata and cosine *distance* of the nearest rows.
 
         Raises:
@@ -44,7 +45,7 @@ class PgVectorIndex:
             raise IndexUnavailableError(
                 f"the search in {TABLE} failed ({type(error).__name__}); see KB_DB_URL"
             ) from error
-        rows: list[tuple[str, str, Mapping[str, Any], float]] = []
+        rows: list[FoundRow] = []
         for document, distance in found:
             metadata = {name: value for name, value in document.metadata.items() if name != "embedding_model"}
             # A vector of zeros has no direction; its distance is not a number.
@@ -52,9 +53,27 @@ class PgVectorIndex:
                 rows.append((str(document.id), document.page_content, metadata, float(distance)))
         return rows
 
+    async def scored(self, vector: Vector, row_ids: Sequence[str]) -> list[FoundRow]:
+        """Return the same of the named rows; the store itself cannot look rows up by id with a distance.
+
+        Raises:
+            IndexUnavailableError: the database does not answer.
+        """
+        rows = await fetch(
+            self._pool,
+            "select id, content, metadata, embedding <=> %(vector)s::vector as distance from knowledge_chunks"
+            " where id = any(%(ids)s::uuid[]) and embedding_model = %(model)s",
+            {"vector": literal(vector), "ids": list(row_ids), "model": self._model_id},
+        )
+        return [
+            (str(row["id"]), row["content"], row["metadata"], float(row["distance"]))
+            for row in rows
+            if row["distance"] == row["distance"]
+        ]
+
 
 @contextlib.asynccontextmanager
-async def open_store(conninfo: str, *, schema: str, model_id: str) -> AsyncIterator[PgVectorIndex]:
+async def open_store(pool: Pool, conninfo: str, *, schema: str, model_id: str) -> AsyncIterator[PgVectorIndex]:
     """Open the search; closes its connections at the end."""
     # Reading needs no transaction, and asking the server before each search whether it lives is a round trip as well.
     engine = create_async_engine(sqlalchemy_url(conninfo), pool_size=2, max_overflow=1, isolation_level="AUTOCOMMIT")
@@ -72,7 +91,7 @@ async def open_store(conninfo: str, *, schema: str, model_id: str) -> AsyncItera
             metadata_columns=["embedding_model"],
             metadata_json_column="metadata",
         )
-        yield PgVectorIndex(store, model_id)
+        yield PgVectorIndex(store, pool, model_id)
     finally:
         await engine.dispose()
 

@@ -1,11 +1,11 @@
-"""Search over the stored chunks; distance becomes score here and nowhere else."""
+"""Search over the stored chunks: by vector and by words; distance becomes score here and nowhere else."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,97 +14,140 @@ from prometheus_client import Counter
 from kb.chunks import Hit
 from kb.embeddings import Embedder
 from kb.errors import IndexUnavailableError
+from kb.lexical import simplify
 from kb.lexical_index import LexicalIndex
 from kb.ports import Breaker
-from kb.ranking import MAX_QUERY, best_per_entry, first_width
+from kb.ranking import LEXICAL_WIDTH, MAX_QUERY, best_per_entry, first_width, with_wording
 from kb.rows import parse_row
 from kb.vector_index import VectorIndex
 from kb.vectors import Vector, clean_text
 
 logger = logging.getLogger(__name__)
 
-_CACHED_QUERIES = 512
+_CACHED_QUERIES = 4096
 
 LEXICAL_SEARCHES = Counter("kefu_lexical_searches", "Searches by words alone, because the question has no embedding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fallback:
-    """What a search does while the embedding service does not answer."""
+class Patience:
+    """How long a search waits for an embedding; a customer waits with it."""
 
-    lexical: LexicalIndex
     breaker: Breaker
     """Decides whether the embedding service is asked at all."""
-    patience_seconds: float = 10
-    """How long a search waits for an embedding; a customer waits with it."""
+    seconds: float = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Without:
+    """What a search passes over: a piece that is the query itself, or the entry it belongs to."""
+
+    chunk_id: str = ""
+    entry_id: str = ""
+
+    def keeps(self, piece: Hit) -> bool:
+        """Whether a piece may be found."""
+        return piece.chunk_id != self.chunk_id and piece.entry_id != self.entry_id
+
+
+NOTHING = Without()
 
 
 class PgRetriever:
     """The `Retriever` over PostgreSQL.
 
-    Without a fallback an embedding service that does not answer makes every search fail.
+    Without `patience` an embedding service that does not answer makes every search fail; with it the search goes on by
+    words alone.
     """
 
-    def __init__(self, index: VectorIndex, embedder: Embedder, fallback: Fallback | None = None) -> None:
+    def __init__(
+        self, index: VectorIndex, embedder: Embedder, lexical: LexicalIndex, patience: Patience | None = None
+    ) -> None:
         self._index = index
         self._embedder = embedder
-        self._fallback = fallback
+        self._lexical = lexical
+        self._patience = patience
         self._cache: OrderedDict[str, Vector] = OrderedDict()
 
-    async def search(self, query: str, *, limit: int) -> list[Hit]:
-        """Return the best hits, best first, at most one per entry; see `Fallback` for hits without embedding.
+    async def search(self, query: str, *, limit: int, without: Without = NOTHING) -> list[Hit]:
+        """Return the best hits, best first, at most one per entry; see `Patience` for hits without embedding.
 
         Raises:
-            IndexUnavailableError: the store does not answer, or the embedding service and there is no fallback.
+            IndexUnavailableError: the store does not answer, or the embedding service and there is no patience.
         """
-        asked = clean_text(query)[:MAX_QUERY]
+        asked = asked_text(query)
         if not asked:
             return []
         vector = self._cached(asked)
-        if vector is None and self._fallback is not None:
-            vector = await self._try_embedding(asked, self._fallback)
+        if vector is None and self._patience is not None:
+            vector = await self._try_embedding(asked, self._patience)
             if vector is None:
                 LEXICAL_SEARCHES.inc()
-                return await self._fallback.lexical.search(asked, limit=limit)
+                return await self._lexical.search(asked, limit=limit)
         if vector is None:
             vector = await self._embed(asked)
-        return await self._nearest(asked, vector, limit)
+        return await self._nearest(asked, vector, limit, without)
 
-    async def _nearest(self, asked: str, vector: Vector, limit: int) -> list[Hit]:
+    async def warm(self, queries: Sequence[str]) -> None:
+        """Embed many queries at once, for searches soon to come.
+
+        Raises:
+            IndexUnavailableError: the embedding service does not answer.
+        """
+        texts = [text for text in dict.fromkeys(map(asked_text, queries)) if text and text not in self._cache]
+        for text, vector in zip(texts, await self._embedder.embed_questions(texts), strict=True):
+            self._keep(text, vector)
+
+    async def _nearest(self, asked: str, vector: Vector, limit: int, without: Without) -> list[Hit]:
+        base = await self._lexical.current()
+        worded = [base.rows[place].row_id for place in base.words.best(asked, limit=LEXICAL_WIDTH)]
         width = first_width(limit)
         while True:
             rows = await self._index.nearest(vector, limit=width)
-            pieces = [_hit(*row) for row in rows]
+            pieces = [piece for row in rows if without.keeps(piece := _hit(*row))]
             if len(rows) < width or len({piece.entry_id for piece in pieces}) >= limit:
-                return best_per_entry(asked, pieces, limit=limit)
+                break
             width *= 4
+        missed = set(worded) - {piece.chunk_id for piece in pieces}
+        if missed:
+            found = await self._index.scored(vector, sorted(missed))
+            pieces += [piece for row in found if without.keeps(piece := _hit(*row))]
+        return best_per_entry(with_wording(asked, pieces, base.words), limit=limit)
 
-    async def _try_embedding(self, text: str, fallback: Fallback) -> Vector | None:
-        if not fallback.breaker.allow():
+    async def _try_embedding(self, text: str, patience: Patience) -> Vector | None:
+        if not patience.breaker.allow():
             _warn("not asked, it failed before")
             return None
         try:
-            async with asyncio.timeout(fallback.patience_seconds):
+            async with asyncio.timeout(patience.seconds):
                 vector = await self._embed(text)
         except (IndexUnavailableError, TimeoutError) as error:
-            fallback.breaker.failed()
+            patience.breaker.failed()
             _warn(str(error) or "no answer in time")
             return None
-        fallback.breaker.succeeded()
+        patience.breaker.succeeded()
         return vector
 
     async def _embed(self, text: str) -> Vector:
         [vector] = await self._embedder.embed_questions([text])
+        self._keep(text, vector)
+        return vector
+
+    def _keep(self, text: str, vector: Vector) -> None:
         self._cache[text] = vector
         if len(self._cache) > _CACHED_QUERIES:
             self._cache.popitem(last=False)
-        return vector
 
     def _cached(self, text: str) -> Vector | None:
         vector = self._cache.get(text)
         if vector is not None:
             self._cache.move_to_end(text)
         return vector
+
+
+def asked_text(query: str) -> str:
+    """Return what of a query is searched for."""
+    return simplify(clean_text(query))[:MAX_QUERY].strip()
 
 
 def _warn(reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -19,12 +19,23 @@ TABLE = "knowledge_chunks"
 Row = dict[str, Any]
 Pool = AsyncConnectionPool[AsyncConnection[Row]]
 
+FoundRow = tuple[str, str, Mapping[str, Any], float]
+"""Id, content, metadata and distance."""
+
 
 class VectorIndex(Protocol):
     """Nearest rows to a vector, among the rows of one embedding model."""
 
-    async def nearest(self, vector: Vector, *, limit: int) -> list[tuple[str, str, Mapping[str, Any], float]]:
+    async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
         """Return id, content, metadata and cosine *distance* of the nearest rows.
+
+        Raises:
+            IndexUnavailableError: the database does not answer.
+        """
+        ...
+
+    async def scored(self, vector: Vector, row_ids: Sequence[str]) -> list[FoundRow]:
+        """Return the same of the named rows.
 
         Raises:
             IndexUnavailableError: the database does not answer.
@@ -45,7 +56,7 @@ async def open_vector_index(pool: Pool, conninfo: str, embedder: Embedder) -> As
     # langchain-postgres takes a second to import, which no other command should pay for.
     from kb.pg_store import open_store  # noqa: PLC0415
 
-    async with open_store(conninfo, schema=schema, model_id=embedder.model_id) as index:
+    async with open_store(pool, conninfo, schema=schema, model_id=embedder.model_id) as index:
         yield index
 
 

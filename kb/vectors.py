@@ -14,6 +14,11 @@ def unit(vector: Vector) -> Vector:
     return vector / np.float32(length) if length else vector
 
 
+def literal(vector: Vector) -> str:
+    """Write a vector as pgvector reads it."""
+    return "[" + ",".join(map(str, vector.tolist())) + "]"
+
+
 def clean_text(text: str) -> str:
     """Drop what no encoder takes: lone surrogates and NUL."""
     return text.replace("\0", " ").encode("utf-8", "ignore").decode("utf-8").strip()

@@ -37,7 +37,10 @@ class Expected:
 
 
 EXPECTED: Mapping[str, Expected] = {
-    "answer": Expected(required=frozenset({"refusal", "hits", "history", "question"}), max_bytes=None),
+    "clarify": Expected(max_bytes=300),
+    "clarify_none": Expected(max_bytes=128),
+    "clarify_none_no_desk": Expected(max_bytes=128),
+    "clarify_tail": Expected(max_bytes=300),
     "desk_closed": Expected(),
     "desk_failure": Expected(required=frozenset({"turn_id", "text"})),
     "desk_help": Expected(),
@@ -52,7 +55,8 @@ EXPECTED: Mapping[str, Expected] = {
     "hold": Expected(),
     "no_desk": Expected(),
     "rate_limited": Expected(),
-    "refusal": Expected(),
+    "read": Expected(max_bytes=None),
+    "read_repair": Expected(required=frozenset({"error"}), max_bytes=None),
     "shortened": Expected(max_bytes=300),
     "unsupported": Expected(required=frozenset({"kind"})),
 }

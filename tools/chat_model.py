@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.exceptions import ContextOverflowError, LangChainException, ModelInvalidRequestError
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-from openai import DefaultAsyncHttpxClient
+from openai import ContentFilterFinishReasonError, DefaultAsyncHttpxClient, LengthFinishReasonError
 from pydantic import Field, SecretStr
 
 from tools.circuit_breaker import CircuitBreaker
@@ -75,6 +75,10 @@ class GuardedChatModel(ChatOpenAI):
         except _ANSWERED:
             has_answered = True
             raise
+        except (LengthFinishReasonError, ContentFilterFinishReasonError) as error:
+            # Only raised when JSON was asked for: the server is there, what it wrote was cut off.
+            has_answered = True
+            raise _unusable(type(error).__name__) from error
         except (LangChainException, ModelUnavailableError, TimeoutError):
             raise
         except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, SendLimits, Session
+from tools.messages import Choice, DeskEvent, DeskPlace, DeskPost, Handoff, Menu, Outbound, Page, SendLimits, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Said:
     part: str
     text: str
     sources: tuple[str, ...] = ()
+    menu: Menu | None = None
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class MemoryOutbox:
     to_desk: dict[tuple[str, str], Said] = field(default_factory=dict)
     tickets: dict[str, Handoff] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
+    choices: dict[str, Choice] = field(default_factory=dict)
+    """What customers chose, by turn."""
 
     @property
     def texts(self) -> list[str]:
@@ -38,6 +41,15 @@ class MemoryOutbox:
         """Tell the customer something."""
         said = Said(thread_id=thread_id, turn_id=turn_id, part=part, text=text, sources=tuple(sources))
         self.said.setdefault((turn_id, part), said)
+
+    async def offer(self, thread_id: str, turn_id: str, part: str, menu: Menu) -> None:
+        """Ask the customer to choose."""
+        said = Said(thread_id=thread_id, turn_id=turn_id, part=part, text=menu.text, menu=menu)
+        self.said.setdefault((turn_id, part), said)
+
+    async def record_choice(self, choice: Choice) -> None:
+        """Keep what the customer chose."""
+        self.choices.setdefault(choice.turn_id, choice)
 
     async def hand_over(self, handoff: Handoff) -> None:
         """Open a ticket."""
@@ -70,7 +82,7 @@ class MemoryChannel:
         return Page(messages=(), next_cursor=cursor, has_more=False)
 
     async def send(self, outbound: Outbound) -> None:
-        """Keep a text, once per key."""
+        """Keep a text or a menu, once per key."""
         if all(sent.key != outbound.key for sent in self.sent):
             self.sent.append(outbound)
 

@@ -16,8 +16,13 @@ Effect = Literal["recalled", "not_delivered"]
 Session = Literal["bot", "queued", "staff", "closed"]
 """Who has a customer's session in the channel; only in `bot` may the service write."""
 
-HandoffReason = Literal["low_confidence", "asked_for_human", "model_refused", "rate_limited", "failure"]
-"""Why the bot hands a conversation over."""
+HandoffReason = Literal[
+    "low_confidence", "none_of_these", "asked_for_human", "model_refused", "rate_limited", "failure"
+]
+"""Why the bot hands a conversation over; `none_of_these` is the customer's answer to a menu."""
+
+ChoiceSource = Literal["click", "typed"]
+"""How a customer chose."""
 
 
 def thread_id_for(channel: str, account_id: str, customer_id: str) -> str:
@@ -84,13 +89,55 @@ class SendLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MenuOption:
+    """One thing a customer can choose."""
+
+    option_id: str
+    """At most 128 of `[a-zA-Z0-9_]`; comes back with the click."""
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Menu:
+    """A question with the answers to choose from."""
+
+    head: str
+    options: tuple[MenuOption, ...]
+    tail: str
+
+    @property
+    def text(self) -> str:
+        """The menu as a numbered list, for where nothing can be clicked."""
+        lines = [f"{number}. {option.label}" for number, option in enumerate(self.options, start=1)]
+        return "\n".join([self.head, *lines, self.tail])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a customer chose from a menu: a free label of the question that led to it."""
+
+    thread_id: str
+    turn_id: str
+    question: str
+    shown: tuple[str, ...]
+    """The entries that were offered, in order."""
+    entry_id: str | None
+    """The entry chosen; None when it was none of them."""
+    source: ChoiceSource
+    confidence: float
+    """How sure the bot was of the first entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """One text to a customer; `key` makes a repeated send harmless."""
+    """One text or menu to a customer; `key` makes a repeated send harmless."""
 
     account_id: str
     customer_id: str
     key: str
     text: str
+    """What the customer reads; of a menu its numbered list."""
+    menu: Menu | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

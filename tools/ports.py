@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tools.messages import DeskEvent, DeskPlace, DeskPost, Handoff, Outbound, Page, SendLimits, Session
+from tools.messages import Choice, DeskEvent, DeskPlace, DeskPost, Handoff, Menu, Outbound, Page, SendLimits, Session
 
 
 class Channel(Protocol):
@@ -21,7 +21,9 @@ class Channel(Protocol):
         ...
 
     async def send(self, outbound: Outbound) -> None:
-        """Send one text; a repeated call under the same key is harmless.
+        """Send one text, or one menu; a repeated call under the same key is harmless.
+
+        A channel without menus sends the numbered list.
 
         Raises:
             DuplicateMessageError: an earlier attempt under this key was accepted.
@@ -88,6 +90,14 @@ class Outbox(Protocol):
 
     async def say(self, thread_id: str, turn_id: str, part: str, text: str, *, sources: Sequence[str] = ()) -> None:
         """Tell the customer something; `sources` are the chunks an automatic answer rests on."""
+        ...
+
+    async def offer(self, thread_id: str, turn_id: str, part: str, menu: Menu) -> None:
+        """Ask the customer to choose; one message."""
+        ...
+
+    async def record_choice(self, choice: Choice) -> None:
+        """Record what the customer chose, once a turn."""
         ...
 
     async def hand_over(self, handoff: Handoff) -> None:

@@ -193,3 +193,7 @@ class ModelSettings(Slice):
     """Failures in a row after which the model is not asked for a while."""
     llm_pause_seconds: float = Field(default=30, ge=0, validation_alias="KEFU_LLM_PAUSE_SECONDS")
     """How long it is not asked then; after that one question tries it."""
+    llm_price_input: float = Field(default=0, ge=0)
+    """Price of a million tokens read, in any currency; 0: costs are not counted."""
+    llm_price_output: float = Field(default=0, ge=0)
+    """Price of a million tokens written."""

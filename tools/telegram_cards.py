@@ -22,6 +22,7 @@ DRAFT_TRUNCATED = "…(显示不下,发送的是全文)"
 
 REASONS = {
     "low_confidence": "知识库里没有足够把握的答案",
+    "none_of_these": "客户说列出的问题都不是",
     "rate_limited": "客户短时间内发了很多消息",
     "asked_for_human": "客户要求人工",
     "model_refused": "模型拒绝回答",

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from api.cli.common import Session, run_with_database
-from api.lifespan import open_knowledge
+from api.knowledge import open_knowledge
+from kb.calibration import Report
 from kb.catalog import Entry, delete_entries, export_entries, list_entries
 from kb.chunks import Grade, Hit
 from kb.embeddings import make_embedder
@@ -51,7 +52,7 @@ def import_(
         columns = (TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("embedding", total=None)
-            return await import_articles(
+            report = await import_articles(
                 session.pool,
                 make_embedder(session.settings.kb),
                 articles.chunks,
@@ -61,10 +62,22 @@ def import_(
                 dry_run=dry_run,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
+        if not dry_run and (report.embedded or report.removed):
+            await fit_confidence(session, console)
+        return report
 
     report = run_with_database(command)
     prefix = "would change: " if dry_run else ""
     typer.echo(prefix + ", ".join(f"{name} {count}" for name, count in asdict(report).items()))
+
+
+async def fit_confidence(session: Session, console: Console) -> Report:
+    """Fit the confidence to what is stored now, with a bar."""
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    async with open_knowledge(session.settings, session.pool, session.conninfo) as knowledge:
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("measuring", total=None)
+            return await knowledge.calibrate(progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 
 @app.command()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
+from graph.choices import record_choice
 from graph.context import Context, Texts, context_of
 from graph.history import history_of
+from graph.questions import open_questions
 from graph.state import Question, State
 from tools.messages import Handoff, HandoffReason
 from tools.ports import Outbox
@@ -21,8 +23,8 @@ async def escalate(state: State, runtime: Runtime[Context], *, outbox: Outbox, t
     Everything here is keyed by the turn, so a repeated run opens no second ticket.
     """
     turn, context = state["turn"], context_of(runtime)
-    open_questions = [question for question in state["questions"] if not question.get("is_answered")]
-    reason = _reason(state, open_questions)
+    left = open_questions(state)
+    reason = _reason(state, left)
     ticket_id = turn["id"]
     hold = "rate_limited" if reason == "rate_limited" else "hold"
     text = texts.render(hold if context.has_desk else "no_desk")
@@ -30,21 +32,29 @@ async def escalate(state: State, runtime: Runtime[Context], *, outbox: Outbox, t
         ticket_id=ticket_id,
         thread_id=turn["thread_id"],
         customer_name="",
-        question="\n".join(question["text"] for question in open_questions),
+        question="\n".join(_asked(left)),
         reason=reason,
-        confidence=min((q["confidence"] for q in open_questions if "confidence" in q), default=None),
+        confidence=min((question["confidence"] for question in left if "confidence" in question), default=None),
         history=history_of(state, context.history_lines),
-        draft=_draft(open_questions),
+        draft=_draft(left),
     )
     await outbox.say(turn["thread_id"], turn["id"], "hold", text)
+    await record_choice(turn, outbox)
     await outbox.hand_over(handoff)
     return {
+        "clarification": None,
         "handoff": {"ticket_id": ticket_id, "reason": reason, "is_open": context.has_desk},
         "messages": [AIMessage(id=f"{turn['id']}:hold", content=text)],
     }
 
 
-def _reason(state: State, open_questions: list[Question]) -> HandoffReason:
+def _asked(left: list[Question]) -> list[str]:
+    """List what the customer wants to know, with the question that a menu did not settle."""
+    origins = dict.fromkeys(question["origin"] for question in left if "origin" in question)
+    return [*origins, *(question["text"] for question in left)]
+
+
+def _reason(state: State, left: list[Question]) -> HandoffReason:
     intent = state["turn"]["intent"]
     if intent == "human":
         return "asked_for_human"
@@ -52,11 +62,12 @@ def _reason(state: State, open_questions: list[Question]) -> HandoffReason:
         return "failure"
     if intent == "rate_limited":
         return "rate_limited"
-    refused = any(question.get("is_sure") for question in open_questions)
-    return "model_refused" if refused else "low_confidence"
+    known = (question["handoff_reason"] for question in left if "handoff_reason" in question)
+    return next(known, "low_confidence")
 
 
-def _draft(open_questions: list[Question]) -> str:
-    likely = [question for question in open_questions if question.get("confidence", 0) >= DRAFT_CONFIDENCE]
+def _draft(left: list[Question]) -> str:
+    # What was chosen from a menu against has no hits: the person shall not propose it again.
+    likely = [q for q in left if q.get("confidence", 0) >= DRAFT_CONFIDENCE and q.get("hits")]
     drafts = [question["hits"][0]["answer"] for question in likely]
     return "\n\n".join(dict.fromkeys(drafts))

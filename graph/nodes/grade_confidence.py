@@ -1,44 +1,67 @@
-"""Decide which questions the bot is sure enough about to answer."""
+"""Decide what to do about each question: answer, ask back, or hand over."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 from langgraph.runtime import Runtime
 
 from graph.context import Context
 from graph.state import Question, State
-from kb.chunks import Grade, Hit
+from kb.chunks import Decision, Grade, Hit
 from kb.ports import Grader
 
+READ_FLOOR = 0.05
+"""Below this neither the best hit nor the first three are worth a reader's time."""
 
-async def grade_confidence(state: State, runtime: Runtime[Context], *, grader: Grader) -> State:
+RANK: dict[Decision, int] = {"answer": 2, "clarify": 1, "escalate": 0}
+
+
+async def grade_confidence(state: State, runtime: Runtime[Context], *, grader: Grader, can_read: bool) -> State:
     """Grade each question and settle how a burst of lines is read.
 
-    Several lines are several questions when each is sure on its own, or when together they are not sure either;
-    otherwise they are one question typed in pieces.
+    Several lines are several questions unless together they come further than each on its own: then they are one
+    question typed in pieces. What the customer chose from a menu is decided already.
     """
     del runtime
-    graded = [_grade(question, grader) for question in state["questions"]]
+    settled = [question for question in state["questions"] if "decision" in question]
+    graded = [_grade(question, grader, can_read) for question in state["questions"] if "decision" not in question]
     whole = [question for question in graded if question["is_whole"]]
     singles = [question for question in graded if not question["is_whole"]]
-    if whole and whole[0]["is_sure"] and not any(question["is_sure"] for question in singles):
-        return {"questions": whole}
-    return {"questions": singles}
+    best_single = max((RANK[question["decision"]] for question in singles), default=-1)
+    if whole and RANK[whole[0]["decision"]] > best_single:
+        singles = whole
+    return {"questions": [*settled, *singles]}
 
 
-def _grade(question: Question, grader: Grader) -> Question:
-    best: tuple[Grade, list[dict[str, object]]] | None = None
-    for query, found in zip(question["queries"], question["found"], strict=True):
-        grade = grader.grade(query, [Hit(**hit) for hit in found])
-        if best is None or grade.confidence > best[0].confidence:
-            best = (grade, found)
-    assert best is not None, "a question has at least one query"
-    grade, hits = best
-    return {
+def _grade(question: Question, grader: Grader, can_read: bool) -> Question:
+    readings = [
+        (query, hits, grader.grade(query, hits))
+        for query, found in zip(question["queries"], question["found"], strict=True)
+        for hits in [[Hit(**hit) for hit in found]]
+    ]
+    query, hits, grade = max(readings, key=lambda reading: reading[2].confidence)
+    wanted = [hit for hit in hits if hit.entry_id == question.get("wanted")]
+    decided: Question = {
         "text": question["text"],
         "queries": question["queries"],
         "is_whole": question["is_whole"],
-        "hits": hits,
+        "query": query,
+        "hits": [asdict(hit) for hit in wanted or hits],
         "confidence": grade.confidence,
-        "is_sure": grade.is_sure,
+        # An option of an earlier menu was clicked: what is wanted is known, whatever the words alone would tell.
+        "is_sure": bool(wanted) or grade.is_sure,
+        "decision": "answer" if wanted else grade.decision,
+        "wants_reading": can_read and not wanted and _is_worth_reading(grade, hits),
         "is_answered": False,
     }
+    if "origin" in question:
+        decided["origin"] = question["origin"]
+    return decided
+
+
+def _is_worth_reading(grade: Grade, hits: list[Hit]) -> bool:
+    if grade.is_sure:
+        # A passage is not an answer as it stands.
+        return not hits[0].question
+    return bool(hits) and max(grade.confidence, grade.shortlist) >= READ_FLOOR

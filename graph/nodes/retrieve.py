@@ -14,10 +14,12 @@ from kb.ports import Retriever
 
 
 async def retrieve(state: State, runtime: Runtime[Context], *, retriever: Retriever) -> State:
-    """Search for every reading of every question."""
+    """Search for every reading of every question that is not settled by a choice."""
     limit = max(context_of(runtime).top_k, GRADED_HITS)
 
     async def search(question: Question) -> Question:
+        if "decision" in question:
+            return question
         results = [await retriever.search(query, limit=limit) for query in question["queries"]]
         return {**question, "found": [[asdict(hit) for hit in hits] for hits in results]}
 

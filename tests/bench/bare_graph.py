@@ -13,7 +13,8 @@ from langchain_core.messages import HumanMessage
 from lines import answer_lines
 
 from api.database import open_pool
-from api.lifespan import POOL_SIZE, make_saver, open_knowledge
+from api.knowledge import open_knowledge
+from api.lifespan import POOL_SIZE, make_saver
 from api.settings import load_settings
 from graph.builder import build
 from graph.context import Context, Ports

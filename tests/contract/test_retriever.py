@@ -7,6 +7,7 @@ import pytest
 from api.database import Pool
 from kb.bundled import BundledEmbedder
 from kb.ingest import import_articles
+from kb.lexical_index import LexicalIndex
 from kb.memory import MemoryRetriever
 from kb.ports import Retriever
 from kb.retriever import PgRetriever
@@ -30,7 +31,7 @@ async def retriever(request: pytest.FixtureRequest, pool: Pool, database_uri: st
         return
     await import_articles(pool, EMBEDDER, CHUNKS)
     async with open_vector_index(pool, database_uri, EMBEDDER) as index:
-        yield PgRetriever(index, EMBEDDER)
+        yield PgRetriever(index, EMBEDDER, LexicalIndex(pool))
 
 
 async def test_the_question_itself_is_found_first_with_its_answer(retriever: Retriever) -> None:

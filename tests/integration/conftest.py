@@ -46,25 +46,38 @@ NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
 class ScriptedKnowledge:
-    """Answers from a table; a query in `poison` fails in a way nobody foresaw."""
+    """Answers from a table; a query in `poison` fails in a way nobody foresaw, one in `near` is unclear."""
 
     def __init__(self) -> None:
         self.entries: dict[str, str] = {}
+        self.near: dict[str, dict[str, str]] = {}
         self.poison: set[str] = set()
 
     async def search(self, query: str, *, limit: int) -> list[Hit]:
         if query in self.poison:
             raise RuntimeError("nobody foresaw this")
-        if query not in self.entries:
-            return []
-        answer = self.entries[query]
-        hit = Hit(
-            chunk_id=f"c-{query}", entry_id=f"e-{query}", content=answer, question=query, answer=answer, score=0.95
-        )
-        return [hit][:limit]
+        if query in self.near:
+            return [self._hit(question, answer, 0.5) for question, answer in self.near[query].items()][:limit]
+        return [self._hit(query, self.entries[query], 0.95)] if query in self.entries else []
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
-        return Grade(confidence=hits[0].score if hits else 0.0, threshold=0.8)
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
+        return Grade(
+            confidence=hits[0].score if hits else 0.0,
+            threshold=0.8,
+            shortlist=0.9 if query in self.near else 0.0,
+            shortlist_threshold=0.6,
+        )
+
+    @staticmethod
+    def _hit(question: str, answer: str, score: float) -> Hit:
+        return Hit(
+            chunk_id=f"c-{question}",
+            entry_id=f"e-{question}",
+            content=answer,
+            question=question,
+            answer=answer,
+            score=score,
+        )
 
 
 class ShopChannel(MemoryChannel):
@@ -161,7 +174,7 @@ class Works:
         self.inbox = Inbox(pool, queue)
         self.outbox = DurableOutbox(pool, queue, split=self.channel.split, has_desk=True)
         self.deliveries = Deliveries(pool, queue, limits=self.channel.limits, split=self.channel.split)
-        ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts, model=None)
+        ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts)
         self.graph = build(ports).compile(checkpointer=make_saver(pool))
         self.conversation = Conversation(self.graph, self.outbox, Context())
         self.embedded = self.cleaned = 0
@@ -179,11 +192,15 @@ class Works:
             limiter=RateLimiter(None, per_minute=1000),
             embed_waiting=self._embed,
             run_retention=self._clean,
+            keep_calibrated=self._calibrate,
         )
         self._numbers = 0
 
     async def _clean(self) -> None:
         self.cleaned += 1
+
+    async def _calibrate(self) -> bool:
+        return False
 
     async def _embed(self) -> int:
         self.embedded += 1

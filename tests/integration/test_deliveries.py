@@ -9,7 +9,7 @@ import pytest
 from api.database import Pool
 from api.deliveries import Deliveries
 from tools.errors import BadRequestError, ChannelUnavailableError, RateLimitedError, ReplyWindowClosedError
-from tools.messages import DeskPlace, Line, SendLimits
+from tools.messages import DeskPlace, Line, Menu, MenuOption, SendLimits
 from tools.rate_limit import RateLimiter
 
 
@@ -87,6 +87,38 @@ async def test_texts_that_do_not_fit_together_stay_apart(works: Any, deliveries:
     first = await deliveries.next(works.thread(), "customer")
     assert first is not None
     assert first.text == "一二三四五"
+
+
+async def offer(works: Any, turn_id: str) -> Menu:
+    menu = Menu(head="您", options=(MenuOption(option_id="a1", label="一"),), tail="选")
+    await works.outbox.offer(works.thread(), turn_id, "clarify", menu)
+    return menu
+
+
+async def test_a_menu_is_never_merged_and_keeps_its_place(works: Any, deliveries: Deliveries) -> None:
+    async with works.pool.connection() as conn:
+        await conn.execute("update conversations set units_used = 4")
+    await say(works, "一")
+    menu = await offer(works, "turn-menu")
+    await say(works, "二", "三")
+    allowance = await deliveries.allowance(works.thread())
+    sent = []
+    while (delivery := await deliveries.next(works.thread(), "customer")) is not None:
+        sent.append(deliveries.outbound(delivery, allowance))
+        await deliveries.mark_sent(delivery)
+    assert [(outbound.text, outbound.menu) for outbound in sent] == [
+        ("一", None),
+        (menu.text, menu),
+        ("二\n\n三", None),
+    ]
+
+
+async def test_a_menu_uses_one_unit(works: Any, deliveries: Deliveries) -> None:
+    await offer(works, "turn-menu")
+    delivery = await deliveries.next(works.thread(), "customer")
+    assert delivery is not None
+    await deliveries.mark_sent(delivery)
+    assert (await deliveries.allowance(works.thread())).units_left == 4
 
 
 async def test_the_window_closes_48_hours_after_the_customer_s_word(works: Any, deliveries: Deliveries) -> None:

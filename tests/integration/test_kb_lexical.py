@@ -15,7 +15,7 @@ from kb.api_embeddings import ApiEmbedder
 from kb.errors import IndexUnavailableError
 from kb.ingest import embed_waiting, import_articles
 from kb.lexical_index import LexicalIndex
-from kb.retriever import Fallback, PgRetriever
+from kb.retriever import Patience, PgRetriever
 from kb.splitter import split_markdown
 from kb.vector_index import VectorIndex, open_vector_index
 from kb.vectors import Vector
@@ -62,7 +62,7 @@ def clock() -> Clock:
 @pytest.fixture
 def retriever(pool: Pool, index: VectorIndex, embedder: ApiEmbedder, clock: Clock) -> PgRetriever:
     breaker = CircuitBreaker("embedding service", failures=2, pause_seconds=30, clock=clock)
-    return PgRetriever(index, embedder, Fallback(lexical=LexicalIndex(pool), breaker=breaker, patience_seconds=1))
+    return PgRetriever(index, embedder, LexicalIndex(pool), Patience(breaker=breaker, seconds=1))
 
 
 def legs(hits: Sequence[Any]) -> set[str | None]:
@@ -104,8 +104,7 @@ async def test_a_service_that_hangs_is_waited_for_no_longer_than_a_customer_can(
     pool: Pool, index: VectorIndex, embedder: ApiEmbedder, server: ModelServer, clock: Clock
 ) -> None:
     breaker = CircuitBreaker("embedding service", failures=1, pause_seconds=30, clock=clock)
-    fallback = Fallback(lexical=LexicalIndex(pool), breaker=breaker, patience_seconds=0.05)
-    retriever = PgRetriever(index, embedder, fallback)
+    retriever = PgRetriever(index, embedder, LexicalIndex(pool), Patience(breaker=breaker, seconds=0.05))
     server.breaks("hang")
     async with asyncio.timeout(5):
         assert legs(await retriever.search("如何退款", limit=3)) == {"lexical"}
@@ -137,12 +136,12 @@ async def test_a_question_whose_vector_is_known_needs_no_service(retriever: PgRe
     assert legs(await retriever.search("如何退款", limit=3)) == {None}
 
 
-async def test_without_a_fallback_the_search_fails(
-    index: VectorIndex, embedder: ApiEmbedder, server: ModelServer
+async def test_without_patience_the_search_fails(
+    pool: Pool, index: VectorIndex, embedder: ApiEmbedder, server: ModelServer
 ) -> None:
     server.breaks("401")
     with pytest.raises(IndexUnavailableError, match="EMBEDDING_API_BASE"):
-        await PgRetriever(index, embedder).search("如何退款", limit=3)
+        await PgRetriever(index, embedder, LexicalIndex(pool)).search("如何退款", limit=3)
 
 
 async def test_a_lost_database_is_unavailable_in_both_legs(
@@ -189,9 +188,9 @@ async def test_an_unchanged_table_is_read_once(pool: Pool, monkeypatch: pytest.M
     reads: list[int] = []
     read = module._read
 
-    def counting(stored: Any) -> Any:
+    def counting(version: str, stored: Any) -> Any:
         reads.append(len(stored))
-        return read(stored)
+        return read(version, stored)
 
     monkeypatch.setattr(module, "_read", counting)
     await run(pool, "insert into knowledge_chunks (content) values ('能刻字吗\n可以刻字。')")
@@ -216,7 +215,7 @@ async def test_an_embedder_that_is_cancelled_by_its_caller_stays_asked(
 
     slow = Slow()
     breaker = CircuitBreaker("embedding service", failures=1, pause_seconds=30, clock=clock)
-    retriever = PgRetriever(index, slow, Fallback(lexical=LexicalIndex(pool), breaker=breaker))
+    retriever = PgRetriever(index, slow, LexicalIndex(pool), Patience(breaker=breaker))
     for _ in range(2):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):

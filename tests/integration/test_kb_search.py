@@ -11,6 +11,7 @@ from api.database import Pool, open_pool
 from kb.bundled import BundledEmbedder
 from kb.errors import EmbeddingMismatchError, IndexUnavailableError
 from kb.ingest import embed_waiting, import_articles
+from kb.lexical_index import LexicalIndex
 from kb.pg_store import sqlalchemy_url
 from kb.retriever import PgRetriever
 from kb.splitter import split_markdown
@@ -45,7 +46,7 @@ async def test_a_row_typed_in_by_hand_is_embedded_and_found(pool: Pool, database
             ("能刻字吗\n可以刻字。", '{"category": "定制"}', "问:有实体店吗 答:没有。"),
         )
     async with open_vector_index(pool, database_uri, embedder) as index:
-        retriever = PgRetriever(index, embedder)
+        retriever = PgRetriever(index, embedder, LexicalIndex(pool))
         # Waiting rows have no distance; they are left out, not first.
         assert {hit.question for hit in await retriever.search("能刻字吗", limit=9)} == {"如何退款?", "运费多少?"}
         assert await embed_waiting(pool, embedder) == 2
@@ -79,7 +80,7 @@ async def test_a_row_without_text_does_not_spoil_the_search(pool: Pool, database
         await conn.execute("insert into knowledge_chunks (content, metadata) values ('  ', '{}')")
     assert await embed_waiting(pool, embedder) == 0
     async with open_vector_index(pool, database_uri, embedder) as index:
-        assert len(await PgRetriever(index, embedder).search("退款", limit=9)) == 2
+        assert len(await PgRetriever(index, embedder, LexicalIndex(pool)).search("退款", limit=9)) == 2
 
 
 async def test_several_processes_embed_each_row_once(pool: Pool) -> None:
@@ -114,13 +115,13 @@ async def test_a_search_goes_on_while_the_base_is_rebuilt(pool: Pool, database_u
             await conn.execute(
                 "update knowledge_chunks set embedding = '[1,2,3]', embedding_model = 'new' where content like '运费%'"
             )
-        assert [hit.question for hit in await PgRetriever(index, embedder).search("运费", limit=5)] == ["如何退款?"]
+        assert [hit.question for hit in await PgRetriever(index, embedder, LexicalIndex(pool)).search("运费", limit=5)] == ["如何退款?"]
 
 
 async def test_a_repeated_query_is_embedded_once(pool: Pool, database_uri: str) -> None:
     embedder = OtherEmbedder()
     async with open_vector_index(pool, database_uri, embedder) as index:
-        retriever = PgRetriever(index, embedder)
+        retriever = PgRetriever(index, embedder, LexicalIndex(pool))
         assert await retriever.search("退款", limit=3) == []
         await retriever.search(" 退款 ", limit=3)
     assert embedder.asked == ["退款"]
@@ -138,7 +139,7 @@ async def test_a_lost_database_is_unavailable(pool: Pool, database_uri: str) -> 
         async with pool.connection() as conn:
             await conn.execute("alter table knowledge_chunks rename to gone")
         with pytest.raises(IndexUnavailableError):
-            await PgRetriever(index, embedder).search("退款", limit=3)
+            await PgRetriever(index, embedder, LexicalIndex(pool)).search("退款", limit=3)
 
 
 @pytest.mark.parametrize(

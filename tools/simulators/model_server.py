@@ -3,6 +3,7 @@
 async with ModelServer() as server:
     # LLM_API_BASE=server.api_base, EMBEDDING_API_BASE=server.api_base
     server.says = "亲，七天内可以退哦"
+    server.replies += ["first this", "then that"]
     server.breaks("hang")
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, Self
 
@@ -33,6 +34,11 @@ class ModelServer:
 
     def __init__(self, *, embed: Embed | None = None, port: int = 0) -> None:
         self.says = "好的"
+        self.replies: deque[str] = deque()
+        """Said before `says`, each once."""
+        self.finish_reason = "stop"
+        self.chats: list[dict[str, Any]] = []
+        """The bodies of the chats that were answered."""
         self.calls: Counter[str] = Counter()
         """Requests by path, such as `chat/completions`, failed ones included."""
         self._embed = embed or _by_letters
@@ -76,7 +82,10 @@ class ModelServer:
         if self._failure is not None:
             return await self._fail(request, self._failure)
         body = await request.json()
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.says}}
+        self.chats.append(body)
+        content = self.replies.popleft() if self.replies else self.says
+        message = {"role": "assistant", "content": content}
+        choice = {"index": 0, "finish_reason": self.finish_reason, "message": message}
         return _completion(body["model"], choices=[choice])
 
     async def _embeddings(self, request: Request) -> Response:

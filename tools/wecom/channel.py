@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
-from tools.errors import ChannelError
-from tools.messages import Outbound, Page, SendLimits, Session
+from tools.errors import BadRequestError, ChannelError
+from tools.messages import Menu, Outbound, Page, SendLimits, Session
 from tools.wecom.client import TEXT_BYTES, ServiceState, WecomClient
 from tools.wecom.inbound import CHANNEL, to_inbound
+from tools.wecom.menus import SHAPE_REFUSED, fitted, to_msgmenu
 from tools.wecom.splitting import split_text
 
 __all__ = ["CHANNEL", "WecomChannel"]
 
+logger = logging.getLogger(__name__)
 
 _SESSIONS: Mapping[ServiceState, Session] = {
     ServiceState.NEW: "bot",
@@ -41,13 +44,34 @@ class WecomChannel:
         )
 
     async def send(self, outbound: Outbound) -> None:
-        """Send one text under its key.
+        """Send one text or menu under its key; a menu WeCom does not take goes out as a numbered list.
 
         Raises:
             DuplicateMessageError: an earlier attempt under this key was accepted.
             ChannelError: see `tools.errors`; `transient` says whether to try again.
         """
-        await self._client.send_text(outbound.account_id, outbound.customer_id, outbound.text, msgid=outbound.key)
+        text = outbound.text
+        if outbound.menu is not None:
+            menu = fitted(outbound.menu)
+            if await self._offer(outbound, menu):
+                return
+            text = self.split(menu.text)[0]
+        await self._client.send_text(outbound.account_id, outbound.customer_id, text, msgid=outbound.key)
+
+    async def _offer(self, outbound: Outbound, menu: Menu) -> bool:
+        """Send a menu; False when WeCom does not take its shape."""
+        try:
+            await self._client.send_menu(
+                outbound.account_id, outbound.customer_id, to_msgmenu(menu), msgid=outbound.key
+            )
+        except BadRequestError as error:
+            if error.code not in SHAPE_REFUSED:
+                raise
+            logger.warning(
+                "WeCom did not take a menu; sending it as a list", extra={"action": "menu_refused", "code": error.code}
+            )
+            return False
+        return True
 
     async def welcome(self, code: str, text: str, key: str) -> None:
         """Answer an `enter_session` event within the 20 seconds its code lives."""

@@ -173,6 +173,12 @@ class WecomClient:
         body = {"touser": external_userid, "open_kfid": open_kfid, "msgid": msgid}
         await self._call("kf/send_msg", body | {"msgtype": "text", "text": {"content": text}})
 
+    async def send_menu(self, open_kfid: str, external_userid: str, menu: Mapping[str, Any], *, msgid: str) -> None:
+        """Send one menu (`msgmenu`, within its limits); `msgid` makes a repetition harmless."""
+        _check_sendable("", msgid)
+        body = {"touser": external_userid, "open_kfid": open_kfid, "msgid": msgid}
+        await self._call("kf/send_msg", body | {"msgtype": "msgmenu", "msgmenu": menu})
+
     async def send_text_on_event(self, code: str, text: str, *, msgid: str) -> None:
         """Answer an event with its one-time code."""
         _check_sendable(text, msgid)

@@ -29,6 +29,14 @@ def split_text(text: str, limit: int) -> list[str]:
     return parts
 
 
+def shorten(text: str, limit: int, *, mark: str = "…") -> str:
+    """Return the text on one line of at most `limit` bytes; `mark` ends a shortened one."""
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    if len(text.encode()) <= limit:
+        return text
+    return text[: _between_clusters(text, _fitting(text, limit - len(mark.encode())))].rstrip() + mark
+
+
 def _fitting(text: str, limit: int) -> int:
     """Count the characters that fit into `limit` bytes, one at least."""
     return max(1, len(text[:limit].encode()[:limit].decode(errors="ignore")))

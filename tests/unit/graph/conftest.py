@@ -16,45 +16,63 @@ from langgraph.checkpoint.memory import InMemorySaver
 from graph.builder import build
 from graph.context import Context, Ports
 from graph.conversation import Conversation, CustomerLine
+from graph.reader import ModelReader
 from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
 from kb.errors import IndexUnavailableError
 from tools.memory import MemoryOutbox
+from tools.messages import Handoff, Menu
 
 THRESHOLD = 0.8
+SHORTLIST_THRESHOLD = 0.6
+SUPPORTED, DENIED = 0.9, 0.1
+"""Confidence after reading."""
 
 
 class ScriptedKnowledge:
-    """Answers from a table: query → (answer, confidence); records what was searched."""
+    """Answers from a table: query → hits; records what was searched.
+
+    A query that only resembles its hits is likely to mean one of the first three.
+    """
 
     def __init__(self) -> None:
-        self.entries: dict[str, tuple[str, float]] = {}
+        self.entries: dict[str, list[Hit]] = {}
+        self.shortlists: dict[str, float] = {}
         self.searched: list[str] = []
         self.is_down = False
 
     def knows(self, query: str, answer: str, confidence: float = 0.95) -> None:
-        self.entries[query] = (answer, confidence)
+        self.entries[query] = [self.hit(query, answer, confidence)]
+
+    def resembles(self, query: str, *hits: Hit, shortlist: float = 0.9) -> None:
+        self.entries[query] = list(hits)
+        self.shortlists[query] = shortlist
+
+    @staticmethod
+    def hit(question: str, answer: str, score: float = 0.4) -> Hit:
+        return Hit(
+            chunk_id=f"c-{answer}",
+            entry_id=f"e-{answer}",
+            content=f"{question}\n{answer}",
+            question=question,
+            answer=answer,
+            score=score,
+        )
 
     async def search(self, query: str, *, limit: int) -> list[Hit]:
         self.searched.append(query)
         if self.is_down:
             raise IndexUnavailableError("down")
-        if query not in self.entries:
-            return []
-        answer, confidence = self.entries[query]
-        return [
-            Hit(
-                chunk_id=f"c-{answer}",
-                entry_id=f"e-{answer}",
-                content=f"{query}\n{answer}",
-                question=query,
-                answer=answer,
-                score=confidence,
-            )
-        ][:limit]
+        return self.entries.get(query, [])[:limit]
 
-    def grade(self, query: str, hits: Sequence[Hit]) -> Grade:
-        return Grade(confidence=hits[0].score if hits else 0.0, threshold=THRESHOLD)
+    def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:
+        opinion = {None: hits[0].score if hits else 0.0, True: SUPPORTED, False: DENIED}
+        return Grade(
+            confidence=opinion[is_supported],
+            threshold=THRESHOLD,
+            shortlist=self.shortlists.get(query, 0.0),
+            shortlist_threshold=SHORTLIST_THRESHOLD,
+        )
 
 
 class ScriptedModel(BaseChatModel):
@@ -99,21 +117,44 @@ class Bench:
         self.knowledge = knowledge
         self.outbox = MemoryOutbox()
         self.saver = InMemorySaver()
-        ports = Ports(retriever=knowledge, grader=knowledge, outbox=self.outbox, texts=PromptTexts(), model=model)
+        reader = ModelReader(model, model_id="scripted") if model else None
+        ports = Ports(retriever=knowledge, grader=knowledge, outbox=self.outbox, texts=PromptTexts(), reader=reader)
         self.graph = build(ports).compile(checkpointer=self.saver)
         self.conversation = Conversation(self.graph, self.outbox, context)
         self.turns = 0
 
     async def customer(self, *texts: str, kind: str = "text", turn_id: str | None = None) -> list[str]:
         """Write as the customer in one turn; return what the bot says in reply."""
+        return await self.lines(*((text, "") for text in texts), kind=kind, turn_id=turn_id)
+
+    async def clicks(self, label: str, *texts: str, menu: int = -1, turn_id: str | None = None) -> list[str]:
+        """Click an option of the latest (or another) menu and perhaps write more in the same turn."""
+        options = self.menus[menu].options
+        clicked = next(option.option_id for option in options if option.label == label)
+        return await self.lines((label, clicked), *((text, "") for text in texts), turn_id=turn_id)
+
+    async def lines(self, *lines: tuple[str, str], kind: str = "text", turn_id: str | None = None) -> list[str]:
+        """Send texts, each with the option clicked, in one turn; return what the bot says in reply."""
         self.turns += 1
         turn_id = turn_id or f"turn{self.turns}"
-        lines = [
-            CustomerLine(message_id=f"{turn_id}-m{number}", kind=kind, text=text) for number, text in enumerate(texts)
+        sent = [
+            CustomerLine(message_id=f"{turn_id}-m{number}", kind=kind, text=text, choice=choice)
+            for number, (text, choice) in enumerate(lines)
         ]
         before = len(self.outbox.said)
-        await self.conversation.customer_turn(self.thread_id, turn_id, lines)
+        await self.conversation.customer_turn(self.thread_id, turn_id, sent)
         return self.outbox.texts[before:]
+
+    @property
+    def menus(self) -> list[Menu]:
+        """The menus offered, oldest first."""
+        return [said.menu for said in self.outbox.said.values() if said.menu is not None]
+
+    @property
+    def ticket(self) -> Handoff:
+        """The only ticket."""
+        [ticket] = self.outbox.tickets.values()
+        return ticket
 
     @property
     def config(self) -> dict[str, Any]:

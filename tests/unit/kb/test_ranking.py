@@ -2,37 +2,79 @@
 
 import pytest
 
-from kb.chunks import Hit
+from kb.chunks import Chunk, Hit
 from kb.lexical import asks_other, clean, core, negates
-from kb.ranking import best_per_entry
+from kb.ranking import WORDING_BONUS, best_per_entry, rank, with_wording
+from kb.word_table import WordTable
 
 
-def hit(entry_id: str, question: str, score: float, chunk_id: str = "") -> Hit:
+def hit(
+    entry_id: str,
+    question: str,
+    score: float,
+    chunk_id: str = "",
+    *,
+    wording: float = 0.0,
+    rerank_score: float | None = None,
+) -> Hit:
     return Hit(
-        chunk_id=chunk_id or question, entry_id=entry_id, content=question, question=question, answer="", score=score
+        chunk_id=chunk_id or question,
+        entry_id=entry_id,
+        content=question,
+        question=question,
+        answer="",
+        score=score,
+        wording=wording,
+        rerank_score=rerank_score,
     )
 
 
+def ordered(query: str, *pieces: Hit) -> list[str]:
+    words = WordTable(
+        [
+            Chunk(content=piece.question, question=piece.question, answer="", entry_id=piece.entry_id, source="")
+            for piece in pieces
+        ]
+    )
+    return [found.entry_id for found in best_per_entry(with_wording(query, pieces, words), limit=5)]
+
+
 def test_near_ties_go_to_the_words_in_common() -> None:
-    pieces = [hit("refund", "我想退款", 0.967), hit("return", "不想要了能退货吗", 0.966)]
-    assert [found.entry_id for found in best_per_entry("我想退货", pieces, limit=5)] == ["return", "refund"]
-    assert best_per_entry("我想退货", pieces, limit=5)[0].score == 0.966
+    pieces = hit("refund", "我想退款", 0.967), hit("return", "我要退货", 0.966)
+    assert ordered("我想退货", *pieces)[0] == "return"
+    assert best_per_entry(pieces, limit=5)[0].entry_id == "refund"
+
+
+def test_the_score_stays_the_cosine() -> None:
+    [found] = best_per_entry([hit("a", "甲", 0.9, wording=1)], limit=5)
+    assert (found.score, rank(found)) == (0.9, 0.9 + WORDING_BONUS)
 
 
 def test_words_do_not_beat_a_clear_lead() -> None:
-    pieces = [hit("a", "钱怎么退给我", 0.98), hit("b", "退钱", 0.94)]
-    assert best_per_entry("怎么退钱", pieces, limit=5)[0].entry_id == "a"
+    assert ordered("怎么退钱", hit("a", "钱怎么退给我", 0.98), hit("b", "怎么退钱", 0.94))[0] == "a"
+
+
+def test_a_reranker_s_word_is_the_last() -> None:
+    pieces = [hit("a", "甲", 0.99, wording=1, rerank_score=0.1), hit("b", "乙", 0.5, rerank_score=0.2)]
+    assert [found.entry_id for found in best_per_entry(pieces, limit=5)] == ["b", "a"]
+
+
+def test_a_passage_is_compared_by_its_content() -> None:
+    words = WordTable([Chunk(content="手工陶瓷", question="", answer="", entry_id="a", source="")])
+    piece = Hit(chunk_id="1", entry_id="a", content="手工陶瓷", question="", answer="", score=0.9)
+    assert with_wording("手工陶瓷", [piece], words)[0].wording == pytest.approx(1)
+    assert with_wording("满减优惠", [piece], words)[0].wording == 0
 
 
 def test_an_entry_is_named_once_by_its_best_piece() -> None:
     pieces = [hit("a", "甲", 0.8), hit("b", "乙", 0.85), hit("a", "丙", 0.9)]
-    assert [found.question for found in best_per_entry("丁", pieces, limit=5)] == ["丙", "乙"]
-    assert len(best_per_entry("丁", pieces, limit=1)) == 1
+    assert [found.question for found in best_per_entry(pieces, limit=5)] == ["丙", "乙"]
+    assert len(best_per_entry(pieces, limit=1)) == 1
 
 
 def test_equal_pieces_keep_one_order() -> None:
     pieces = [hit("b", "甲", 0.8, "2"), hit("a", "甲", 0.8, "1")]
-    assert best_per_entry("丁", pieces, limit=5) == best_per_entry("丁", pieces[::-1], limit=5)
+    assert best_per_entry(pieces, limit=5) == best_per_entry(pieces[::-1], limit=5)
 
 
 @pytest.mark.parametrize(

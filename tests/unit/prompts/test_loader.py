@@ -29,7 +29,7 @@ def test_the_shipped_texts_have_no_problem() -> None:
 
 def test_names_are_sorted_and_complete() -> None:
     assert names() == sorted(EXPECTED)
-    assert {"answer", "greeting", "hold", "refusal"} <= set(names())
+    assert {"greeting", "hold", "read"} <= set(names())
 
 
 def test_hold_is_the_agreed_text() -> None:
@@ -48,8 +48,8 @@ def test_the_version_follows_the_text(copied: Path, plant: Plant) -> None:
 
 
 def test_values_are_inserted_as_they_are() -> None:
-    hostile = "{question} {{x}} {0.__class__} %s \\1 {"
-    text = load("answer").render(refusal="R", hits=hostile, history="H", question="Q")
+    hostile = "{text} {{x}} {0.__class__} %s \\1 {"
+    text = load("desk_failure").render(turn_id=hostile, text="Q")
     assert hostile in text
     assert text.count("Q") == 1
 
@@ -87,14 +87,12 @@ def test_an_unknown_prompt_is_refused_with_the_known_ones() -> None:
         load("gretting")
 
 
-def test_the_answer_prompt_holds_the_refusal_and_the_fences() -> None:
-    refusal = load("refusal").render()
-    text = load("answer").render(
-        refusal=refusal, hits=fence("hits", "1. 一"), history=fence("history", ""), question=fence("question", "二")
-    )
-    assert f"\n{refusal}\n" in text
-    assert "<<<DATA hits>>>\n1. 一\n<<<END hits>>>" in text
-    assert text.index("<<<DATA hits") < text.index("<<<DATA history") < text.index("<<<DATA question")
+def test_the_reader_s_prompts_show_the_shape_of_a_verdict() -> None:
+    shape = '{"is_answered": false, "cited": [], "answer": ""}'
+    assert shape in load("read").render()
+    assert "JSON" in load("read").render()
+    assert "<<<DATA" in load("read").render()
+    assert shape in load("read_repair").render(error=fence("error", "cited is empty"))
 
 
 @pytest.mark.parametrize(
@@ -103,11 +101,11 @@ def test_the_answer_prompt_holds_the_refusal_and_the_fences() -> None:
         ("hold.md", ("稍候", "{customer}"), "hold.md: unknown placeholder customer; known: none"),
         ("greeting.md", ("{customer_name}", "{name}"), "greeting.md: unknown placeholder name; known: customer_name"),
         ("unsupported.md", ("{kind}", ""), "unsupported.md: placeholder kind is missing"),
-        ("answer.md", ("{hits}", "{hits!r}"), "answer.md: {hits} is not a plain placeholder"),
-        ("answer.md", ("{hits}", "{hits:>9}"), "answer.md: {hits} is not a plain placeholder"),
-        ("answer.md", ("{hits}", "{hits.text}"), "answer.md: {hits.text} is not a plain placeholder"),
-        ("answer.md", ("{hits}", "{}"), "answer.md: {} is not a plain placeholder"),
-        ("answer.md", ("{hits}", "{hits"), "answer.md: unexpected '{' in field name; a literal"),
+        ("read_repair.md", ("{error}", "{error!r}"), "read_repair.md: {error} is not a plain placeholder"),
+        ("read_repair.md", ("{error}", "{error:>9}"), "read_repair.md: {error} is not a plain placeholder"),
+        ("read_repair.md", ("{error}", "{error.text}"), "read_repair.md: {error.text} is not a plain placeholder"),
+        ("read_repair.md", ("{error}", "{}"), "read_repair.md: {} is not a plain placeholder"),
+        ("read_repair.md", ("{error}", "{error"), "read_repair.md: unexpected '{' in field name; a literal"),
         ("hold.md", ("稍候", "{稍\n候}"), "hold.md: {稍 候} is not a plain placeholder"),
         ("hold.md", ("稍候", "稍}候"), "hold.md: Single '}' encountered"),
         ("hold.md", ("稍候", "稍候" * 400), "hold.md: is 2438 bytes long, at most 2048"),
@@ -133,7 +131,7 @@ def test_a_faulty_text_is_not_loaded(copied: Path, plant: Plant) -> None:
         read("unsupported", copied)
 
 
-@pytest.mark.parametrize("name", ["answer.md", "hold.md", "small_talk.yaml"])
+@pytest.mark.parametrize("name", ["read.md", "hold.md", "small_talk.yaml"])
 def test_a_missing_file_is_reported(copied: Path, name: str) -> None:
     (copied / name).unlink()
     assert check_all(copied) == [f"{name}: missing; restore the file"]
@@ -155,5 +153,6 @@ def test_a_misnamed_file_is_reported(copied: Path) -> None:
 
 
 def test_texts_for_customers_fit_one_message_even_though_the_models_text_need_not() -> None:
-    assert EXPECTED["answer"].max_bytes is None
-    assert all(EXPECTED[name].max_bytes == 2048 for name in names() if name not in {"answer", "shortened"})
+    for_models = {"read", "read_repair"}
+    assert all(EXPECTED[name].max_bytes is None for name in for_models)
+    assert all((EXPECTED[name].max_bytes or 9999) <= 2048 for name in set(names()) - for_models)

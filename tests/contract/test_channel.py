@@ -1,0 +1,55 @@
+"""What every `Channel` does with menus, on the memory twin and over the vendor's wire."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tools.errors import DuplicateMessageError
+from tools.memory import MemoryChannel
+from tools.messages import Menu, MenuOption, Outbound
+from tools.ports import Channel
+from tools.simulators.wecom import WecomSimulator
+from tools.wecom.channel import WecomChannel
+from tools.wecom.client import WecomClient
+
+MENU = Menu(head="您是想问:", options=(MenuOption(option_id="a1", label="怎么退款?"),), tail="请选一项")
+
+
+@pytest.fixture(params=["memory", "wecom"])
+async def channel_and_sent(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Channel, Callable[[], list[str]]]]:
+    if request.param == "memory":
+        memory = MemoryChannel()
+        yield memory, lambda: ["menu" if sent.menu else sent.text for sent in memory.sent]
+        return
+    sim = WecomSimulator(corp_id="ww1", secret="s", token="t" * 16, encoding_aes_key="a" * 43, account="wk1")
+    async with sim, WecomClient(api_base=sim.api_base, corp_id="ww1", secret=SecretStr("s")) as client:
+        await sim.customer_says("wm1", "hi", notify=False)
+        yield (
+            WecomChannel(client),
+            lambda: ["menu" if sent.msgtype == "msgmenu" else sent.text for sent in sim.sent],
+        )
+
+
+def outbound(key: str, menu: Menu | None = None) -> Outbound:
+    return Outbound(account_id="wk1", customer_id="wm1", key=key, text=menu.text if menu else "包邮。", menu=menu)
+
+
+async def test_texts_and_menus_arrive_in_order_once_a_key(channel_and_sent: Any) -> None:
+    channel, sent = channel_and_sent
+    await channel.send(outbound("k1"))
+    await channel.send(outbound("k2", MENU))
+    with contextlib.suppress(DuplicateMessageError):
+        await channel.send(outbound("k2", MENU))
+    assert sent() == ["包邮。", "menu"]
+
+
+async def test_a_menu_is_one_unit_of_what_the_channel_allows(channel_and_sent: Any) -> None:
+    channel, sent = channel_and_sent
+    for number in range(min(channel.limits.units, 5)):
+        await channel.send(outbound(f"k{number}", MENU))
+    assert sent() == ["menu"] * 5

@@ -1,0 +1,219 @@
+"""Whether an answer says nothing that its sources do not say."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from graph.sample import sample_chunks
+from graph.support import doubts
+
+RETURNS = "问：可以退货吗？\n答：签收后7天内可以申请退货，商品须保持完好。"
+SHIPPING = "全国包邮，订单满99元，48小时内发货，一般3-5天送达。"
+REFUND = "退款审核通过后，3个工作日内原路退回到支付账户。"
+HOURS = "客服在线时间：周一至周五 9:00-21:00，周末 10:00-18:00。"
+PHONE = "售后电话：400-123-4567，手机 138 0013 8000，座机 010-87654321 转 8001。"
+LINKS = "官网 https://www.example.com/return，邮箱 Service@Example.com，微信 kefu_2024。"
+PHONE_MODEL = "iPhone 15 Pro 支持以旧换新，华为 Mate60 也支持。"
+MENU = "打开APP，在「我的订单」里点击“申请退款”，填写原因后提交。"
+NO_RETURN = "特价商品不支持退货，也不能更换尺码。"
+PRICE = "会员价¥1,299.00，原价1599元，每人限购2件，学生9折。"
+DATE = "活动时间为2026年11月11日至11月20日。"
+SIZE = "身高165厘米、体重55公斤建议选M码，容量500毫升。"
+ENGLISH = "You can return unused items within 7 days of delivery. Refunds take 3 business days. Shipping costs $5."
+FREE = "退换货运费由我们承担，免费上门取件，今天下单明天送达。"
+
+SUPPORTED = [
+    # Numerals, width, separators, units
+    ("签收后7天内可以申请退货。", RETURNS),
+    ("签收后七天内可以退货哦", RETURNS),
+    ("亲，签收７日内都可以申请退货的", RETURNS),
+    ("签收后7 days内可以申请退货", RETURNS),
+    ("会员价是1299元", PRICE),
+    ("会员价１２９９块", PRICE),
+    ("会员价￥1299", PRICE),
+    ("会员价一千二百九十九元，原价1,599元", PRICE),
+    ("会员价1.299千元", PRICE),
+    ("学生九折", PRICE),
+    ("学生90折", PRICE),
+    ("每人限购两件", PRICE),
+    ("每人限购2个", PRICE),
+    ("满99元全国包邮，四十八小时内发货", SHIPPING),
+    ("一般三到五天送达", SHIPPING),
+    ("一般3至5日送达", SHIPPING),
+    ("一般5天送达", SHIPPING),
+    ("三个工作日内会原路退回支付账户", REFUND),
+    ("身高165cm、体重55kg建议选M码", SIZE),
+    ("容量500ml", SIZE),
+    ("容量五百毫升", SIZE),
+    ("全年消费满一万二千元可以升级", "全年消费满12000元可升级。"),
+    ("消费满1亿二千万元", "消费满1亿2000万元。"),
+    ("每月10号、20号发放", "每月十号、二十号发放。"),
+    ("限购两件，原价一千五百九十九", PRICE),
+    ("有问题可以随时联系我们哦，签收后7天内可以申请退货", RETURNS),
+    ("It costs a hundred yuan, feel free to ask.", "价格100元。"),
+    ("含量百分之五", "酒精含量5%。"),
+    ("含量5%", "酒精含量百分之五。"),
+    ("到账要半小时", "到账约需0.5小时。"),
+    ("价格9块9", "价格9.9元。"),
+    ("总共1.2万件", "总共12000件。"),
+    ("十分抱歉给您带来不便，请拨打售后电话400-123-4567", PHONE),
+    ("1. 打开APP，进入「我的订单」\n2. 点击「申请退款」\n3. 填写原因后提交", MENU),
+    ("第一步打开APP，第二步在我的订单里点击申请退款", MENU),
+    ("尺寸3x4，重2 kg", "尺寸3x4，重2千克。"),
+    # Dates and times
+    ("活动是11月11日到11月20日", DATE),
+    ("活动从2026年十一月十一日开始", DATE),
+    ("活动时间为2026-11-11至11/20", DATE),
+    ("活动11/11开始", DATE),
+    ("活动在11月", DATE),
+    ("活动在2026年", DATE),
+    ("客服在线时间是周一到周五早上9点到晚上9点", HOURS),
+    ("客服周末上午十点至下午六点在线", HOURS),
+    ("星期一至星期五9:00到21:00客服在线", HOURS),
+    ("下午2点到5点可以自提", "自提时间：14:00-17:00可以自提。"),
+    ("中午12点半到下午一点半休息", "12:30-13:30休息。"),
+    ("凌晨12点到晚上12点都在线", "0:00-24:00都在线。"),
+    # Addresses and names
+    ("电话：4001234567", PHONE),
+    ("电话：+86 13800138000", PHONE),
+    ("座机01087654321，转8001", PHONE),
+    ("请打开 www.example.com/return/ 。", LINKS),
+    ("官网http://example.com/return，邮箱service@example.com", LINKS),
+    ("微信号是 kefu_2024", LINKS),
+    ("iPhone15 Pro支持以旧换新", PHONE_MODEL),
+    ("华为mate 60也支持以旧换新", PHONE_MODEL),
+    # Quotations, denials, promises
+    ("在「我的订单」里点击《申请退款》即可", MENU),
+    ("特价商品是不支持退货的，也不能更换尺码", NO_RETURN),
+    ("抱歉，特价商品不能退货，不支持更换尺码哦", NO_RETURN),
+    ("运费由我们承担，可以免费上门取件", FREE),
+    ("今日下单明天送达", FREE),
+    ("不好意思，签收后7天内能不能退货要看商品：保持完好可以申请退货", RETURNS),
+    # Another language
+    ("You can return it within 7 days after delivery.", RETURNS),
+    ("You have one week, and any one of them will do.", "您有1周时间，任选其一。"),
+    ("It costs two hundred yuan.", "价格200元。"),
+    ("Please apply within seven days of receiving the item.", RETURNS),
+    ("Refunds arrive within three business days.", REFUND),
+    ("We are online Monday to Friday, 9 AM to 9 PM.", HOURS),
+    ("The sale runs from November 11, 2026 to 20 Nov.", DATE),
+    ("The member price is 1,299 yuan, the regular price RMB 1599.", PRICE),
+    ("Orders over ninety-nine yuan ship free within 48 hours.", SHIPPING),
+    ("Yes, the iPhone 15 Pro can be traded in.", PHONE_MODEL),
+    ("未使用的商品在7天内可以退货，运费5美元。", ENGLISH),
+    ("You can return unused items within 7 days of delivery.", ENGLISH),
+    ("Unused items can be returned within seven days. It costs $5 for shipping.", ENGLISH),
+    ("7일 이내에 반품하실 수 있습니다.", RETURNS),
+]
+
+UNSUPPORTED = [
+    ("签收后8天内可以申请退货。", RETURNS, "number"),
+    ("签收后七十天内可以申请退货。", RETURNS, "number"),
+    ("签收后7小时内可以申请退货。", RETURNS, "number"),
+    ("签收后7\u200b0天内可以申请退货。", RETURNS, "number"),
+    ("签收后٣天内可以申请退货。", RETURNS, "number"),
+    ("签收后9️⃣天内可以申请退货。", RETURNS, "number"),
+    ("3天内原路退回支付账户", REFUND, "number"),
+    ("会员价129.9元", PRICE, "number"),
+    ("You have one week to apply.", RETURNS, "number"),
+    ("满一万元包邮", SHIPPING, "number"),
+    ("会员价只要三百八", PRICE, "number"),
+    ("电话一三八零零一三九零零零", PHONE, "phone"),
+    ("The member price is a hundred yuan.", PRICE, "number"),
+    ("签收后7天内可以申请退货，并且您还会拥有崭新手机", RETURNS, "wording"),
+    ("特价商品买一送一", NO_RETURN, "promise"),
+    ("会员价1299美元", PRICE, "number"),
+    ("会员价$1299", PRICE, "number"),
+    ("学生8折", PRICE, "number"),
+    ("学生九五折", PRICE, "number"),
+    ("每人限购三件", PRICE, "number"),
+    ("满九十九元包邮，24小时内发货", SHIPPING, "number"),
+    ("一般3-7天送达", SHIPPING, "number"),
+    ("满99元包邮，含税5%", SHIPPING, "number"),
+    ("6. 天内发货", SHIPPING, "number"),
+    ("体重55斤建议选M码", SIZE, "number"),
+    ("活动到11月21日", DATE, "date"),
+    ("活动时间为2025年11月11日", DATE, "date"),
+    ("The sale starts on Nov 12.", DATE, "date"),
+    ("周一至周五早上9点到晚上10点在线", HOURS, "time"),
+    ("周一至周五9:00-21:30在线", HOURS, "time"),
+    ("We are online from 9 AM to 10 PM.", HOURS, "time"),
+    ("周六9:00-21:00在线", "周一至周五 9:00-21:00在线", "weekday"),
+    ("We are open on Sundays.", HOURS, "weekday"),
+    ("电话：400-123-4568", PHONE, "phone"),
+    ("手机13900138000", PHONE, "phone"),
+    ("请打开 https://www.example.com.evil.io/return", LINKS, "url"),
+    ("请打开 example.com/refund", LINKS, "url"),
+    ("邮箱 service@example.co", LINKS, "email"),
+    ("支付宝和PayPal都支持以旧换新", PHONE_MODEL, "name"),
+    ("iPhone 16 Pro支持以旧换新", PHONE_MODEL, "number"),
+    ("iPhone16支持以旧换新", PHONE_MODEL, "name"),
+    ("身高165厘米建议选XL码", SIZE, "name"),
+    ("Yes, Samsung phones can be traded in, the Galaxy too.", PHONE_MODEL, "name"),
+    ("在「售后中心」里点击“申请退款”", MENU, "quote"),
+    ("在《我的钱包》里点击申请退款", MENU, "quote"),
+    ("Tap 'My wallet' and then apply.", MENU, "quote"),
+    ("特价商品支持退货", NO_RETURN, "denial"),
+    ("特价商品可以更换尺码", NO_RETURN, "denial"),
+    ("签收后7天内不可以申请退货", RETURNS, "denial"),
+    ("签收后7天内无法申请退货", RETURNS, "denial"),
+    ("Unused items cannot be returned within 7 days.", "Unused items can be returned within 7 days.", "denial"),
+    ("You can return items, we do refund them.", "We do not refund items that you return.", "denial"),
+    ("签收后7天内可以申请退货，运费全免，免费上门", RETURNS, "promise"),
+    ("Returns are free within 7 days.", RETURNS, "promise"),
+    ("签收后7天内可以申请全额退货", RETURNS, "promise"),
+    ("退款当天原路退回支付账户", REFUND, "promise"),
+    ("本商品终身退货，签收后7天内", RETURNS, "promise"),
+    ("可以的，我们送手机给您", RETURNS, "wording"),
+    ("可以的哦", RETURNS, "wording"),
+    ("Yes.", ENGLISH, "wording"),
+    ("Our founders love sailing across oceans.", ENGLISH, "wording"),
+    ("好的，马上安排经理给您打钱", RETURNS, "wording"),
+]
+
+
+@pytest.mark.parametrize(("answer", "source"), SUPPORTED)
+def test_the_same_in_other_words_is_supported(answer: str, source: str) -> None:
+    assert doubts(answer, [source]) == []
+
+
+@pytest.mark.parametrize(("answer", "source", "doubt"), UNSUPPORTED)
+def test_what_no_source_says_is_named(answer: str, source: str, doubt: str) -> None:
+    assert doubt in doubts(answer, [source])
+
+
+def test_every_cited_entry_is_a_source() -> None:
+    answer = "签收后7天内可以申请退货，3个工作日内原路退回支付账户。"
+    assert doubts(answer, [RETURNS, REFUND]) == []
+    assert "number" in doubts(answer, [RETURNS])
+
+
+def test_without_a_source_nothing_is_supported() -> None:
+    assert doubts("好的", [])
+
+
+def test_what_the_customer_says_is_no_source() -> None:
+    assert "number" in doubts("是的，会员价5元", [PRICE], question="会员价是5元，对吧？")
+
+
+def test_a_chinese_question_is_not_answered_in_another_script() -> None:
+    answer = "You can return it within 7 days."
+    assert doubts(answer, [RETURNS], question="可以退货吗？") == ["language"]
+    assert doubts(answer, [RETURNS], question="Can I return it?") == []
+    assert doubts("签收后7天内可以申请退货", [RETURNS], question="iPhone 15 return?") == []
+
+
+def test_every_entry_of_the_sample_backs_its_own_words() -> None:
+    doubted = {chunk.question: found for chunk in sample_chunks() if (found := doubts(chunk.answer, [chunk.content]))}
+    assert doubted == {}
+
+
+@pytest.mark.parametrize(
+    "answer", ["1" * 600, "1," * 300, "a." * 300, "不" * 600, "「" * 600, "一" * 600, "a@" * 300, "\ud800"]
+)
+def test_nonsense_is_checked_in_no_time(answer: str) -> None:
+    started = time.perf_counter()
+    assert doubts(answer, [RETURNS])
+    assert time.perf_counter() - started < 5
