@@ -47,6 +47,7 @@ async def _register_webhook(services: Services) -> None:
         return
     try:
         await services.desk.use_webhook(url, secret)
+        await services.desk.offer_commands()
     except DeskError as error:
         logger.warning("Webhook not registered", extra={"action": "webhook_failed", "error": str(error)})
 

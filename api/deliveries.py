@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from api.database import Connection, Pool, Row, storable
+from api.desk_tickets import asked_at, label_of, source_of
 from api.job_queue import JobQueue
 from api.outbox import Destination
 from tools.messages import (
+    Candidate,
+    DeskButton,
     DeskPlace,
     DeskPost,
     Handoff,
@@ -38,11 +42,18 @@ class Delivery:
     thread_id: str
     destination: Destination
     key: str
+    turn_id: str
+    part: str
     payload: Mapping[str, Any]
     in_doubt: bool
     """An earlier attempt under the same key may have arrived."""
     attempts: int
     """How often it was tried before."""
+
+    @property
+    def is_from_a_person(self) -> bool:
+        """Whether it is what a person wrote, or has that in it."""
+        return is_persons(self.part) or bool(self.payload.get("has_person"))
 
     @property
     def text(self) -> str:
@@ -59,6 +70,11 @@ class Allowance:
     units_left: int
     is_window_open: bool
     session: Session | None
+
+
+def is_persons(part: str) -> bool:
+    """Tell whether a part of a turn's output is what a person wrote."""
+    return part.partition(".")[0] == "human"
 
 
 class Deliveries:
@@ -84,8 +100,9 @@ class Deliveries:
         """
         async with self._pool.connection() as conn, conn.transaction():
             cursor = await conn.execute(
-                "select id, message_key, payload, state, attempts, in_doubt from outbox where thread_id = %s"
-                " and destination = %s and state in ('pending', 'sending') order by id limit %s for update",
+                "select id, message_key, turn_id, part, payload, state, attempts, in_doubt from outbox"
+                " where thread_id = %s and destination = %s and state in ('pending', 'sending')"
+                " order by id limit %s for update",
                 (thread_id, destination, LOOK_AHEAD),
             )
             rows = await cursor.fetchall()
@@ -107,6 +124,8 @@ class Deliveries:
             thread_id=thread_id,
             destination=destination,
             key=first["message_key"],
+            turn_id=first["turn_id"],
+            part=first["part"],
             payload=payload,
             in_doubt=in_doubt,
             attempts=first["attempts"],
@@ -126,8 +145,11 @@ class Deliveries:
             if len(self._split(text)) > 1:
                 break
             sources = [*payload["sources"], *row["payload"]["sources"]]
-            payload = {"text": text, "sources": sources}
-            await conn.execute("update outbox set state = 'merged' where id = %s", (row["id"],))
+            has_person = is_persons(row["part"]) or payload.get("has_person", False)
+            payload = {"text": text, "sources": sources, "has_person": has_person}
+            await conn.execute(
+                "update outbox set state = 'merged', merged_into = %s where id = %s", (first["id"], row["id"])
+            )
             await conn.execute("update outbox set payload = %s where id = %s", (Jsonb(storable(payload)), first["id"]))
         return payload
 
@@ -169,19 +191,28 @@ class Deliveries:
 
     async def desk_post(self, delivery: Delivery, customer_name: str) -> tuple[DeskPost, DeskPlace | None]:
         """Build what the desk shows, and where this conversation was last shown."""
+        payload = delivery.payload
+        stored = payload.get("handoff")
         async with self._pool.connection() as conn:
             cursor = await conn.execute(
                 "select chat_id, topic_id from desk_places where thread_id = %s", (delivery.thread_id,)
             )
             found = await cursor.fetchone()
+            label = await label_of(conn, delivery.thread_id)
+            since = await asked_at(conn, stored["ticket_id"]) if stored else None
+            source = await source_of(conn, delivery.thread_id) if stored else ""
         place = DeskPlace(chat_id=found["chat_id"], topic_id=found["topic_id"]) if found else None
-        stored = delivery.payload.get("handoff")
         post = DeskPost(
-            kind=delivery.payload["kind"],
+            kind=payload["kind"],
             thread_id=delivery.thread_id,
             customer_name=customer_name,
             text=delivery.text,
             handoff=_handoff(stored, customer_name) if stored else None,
+            reply_to=payload.get("reply_to"),
+            buttons=tuple(DeskButton(**button) for button in payload.get("buttons", ())),
+            label=label,
+            since=since,
+            source=source,
         )
         return post, place
 
@@ -194,9 +225,18 @@ class Deliveries:
                 (thread_id, place.chat_id, place.topic_id),
             )
 
-    async def mark_sent(self, delivery: Delivery, desk_message: tuple[int, int] | None = None) -> None:
-        """Record a delivery; for the desk with its chat and message, which replies name."""
-        async with self._pool.connection() as conn:
+    async def mark_sent(
+        self,
+        delivery: Delivery,
+        desk_message: tuple[int, int] | None = None,
+        *,
+        then: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> None:
+        """Record a delivery; for the desk with its chat and message, which replies name.
+
+        What follows from it is done by `then` in the same transaction.
+        """
+        async with self._pool.connection() as conn, conn.transaction() if then else nullcontext():
             await conn.execute(
                 # Not a row that the channel has meanwhile reported as not delivered.
                 """
@@ -219,6 +259,8 @@ class Deliveries:
                     "message": desk_message and desk_message[1],
                 },
             )
+            if then is not None:
+                await then(conn)
 
     async def mark_retry(self, delivery: Delivery, error: str, *, in_doubt: bool) -> None:
         """Record a failed attempt that is made again; `in_doubt` when it may have arrived."""
@@ -289,4 +331,5 @@ def _menu(stored: Mapping[str, Any]) -> Menu:
 
 def _handoff(stored: Mapping[str, Any], customer_name: str) -> Handoff:
     history = tuple(Line(**line) for line in stored["history"])
-    return Handoff(**{**stored, "history": history, "customer_name": customer_name})
+    hits = tuple(Candidate(**hit) for hit in stored.get("hits", ()))
+    return Handoff(**{**stored, "history": history, "hits": hits, "customer_name": customer_name})

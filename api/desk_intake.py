@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.database import Pool
-from api.inbox import DeskOutcome, Inbox
+from api.desk_inbox import DeskInbox
 from graph.context import Texts
 from tools.errors import DeskError
 from tools.messages import DeskEvent
@@ -23,13 +23,11 @@ TOO_EARLY_SECONDS = 0.2
 POLLER_LOCK = 7_263_002
 """Advisory lock of the one process that polls: Telegram answers a second one with 409."""
 
-OUTCOME_TEXTS: Mapping[DeskOutcome, str] = {"stale": "desk_stale", "unknown": "desk_unknown"}
-
 
 class DeskIntake:
     """Takes Telegram updates: stored first, acknowledged after."""
 
-    def __init__(self, inbox: Inbox, desk: TelegramDesk, texts: Texts, *, chat_id: int | None) -> None:
+    def __init__(self, inbox: DeskInbox, desk: TelegramDesk, texts: Texts, *, chat_id: int | None) -> None:
         self._inbox = inbox
         self._desk = desk
         self._texts = texts
@@ -42,13 +40,14 @@ class DeskIntake:
         if event.action in {"help", "unsupported"}:
             await self._acknowledge(event, self._texts.render(f"desk_{event.action}"))
             return True
-        outcome = await self._inbox.store_desk_event(event)
-        if outcome == "too_early":
+        answer = await self._inbox.store(event)
+        if answer.outcome == "too_early":
             return False
-        word = OUTCOME_TEXTS.get(outcome)
-        is_chatter = outcome == "unknown" and event.action == "text"
-        if event.callback_id is not None or (word and not is_chatter):
-            await self._acknowledge(event, self._texts.render(word) if word else "✓")
+        is_lost = answer.outcome == "unknown"
+        word = self._texts.render("desk_unknown") if is_lost else answer.word
+        # What was not pressed was answered where it was stored, in a row.
+        if event.callback_id is not None or (is_lost and event.action not in {"text", "edited"}):
+            await self._acknowledge(event, word or "✓")
         return True
 
     async def poll(self, pool: Pool) -> None:
@@ -70,12 +69,20 @@ class DeskIntake:
 
     async def _poll_as_the_one(self) -> None:
         await self._desk.use_polling()
+        await self.offer_commands()
         offset = 0
         while True:
             for update in await self._desk.poll(offset, POLL_SECONDS):
                 while not await self.take(update):  # noqa: ASYNC110 -- the awaited row is another process's
                     await asyncio.sleep(TOO_EARLY_SECONDS)
                 offset = int(update["update_id"]) + 1
+
+    async def offer_commands(self) -> None:
+        """Show people the commands as they type; without that they still work."""
+        try:
+            await self._desk.offer_commands()
+        except DeskError as error:
+            logger.warning("Commands not offered", extra={"action": "commands_failed", "error": type(error).__name__})
 
     async def _acknowledge(self, event: DeskEvent, text: str) -> None:
         try:

@@ -13,7 +13,7 @@ from tenacity import wait_none
 
 from api.doctor_checks import SECONDS, Check, Finding, OffError, TroubleError, run_checks
 from api.doctor_desk import DeskChecks, redis_check
-from api.doctor_models import embedding_check, model_checks
+from api.doctor_models import embedding_check, model_checks, rerank_check
 from api.doctor_store import VECTORS, StoreChecks
 from api.doctor_wecom import HTTP_TIMEOUT, WecomChecks
 from api.errors import ApiError
@@ -63,7 +63,7 @@ async def diagnose(
         store = StoreChecks(conninfo, settings.kb).checks()
         parts: list[tuple[str, list[Check]]] = [
             ("service", store),
-            ("kb", [embedding_check(settings.kb)]),
+            ("kb", [embedding_check(settings.kb), rerank_check(settings.kb)]),
             ("wecom", WecomChecks(settings.wecom, client, url=url).checks()),
             ("model", model_checks(settings.model)),
             ("telegram", DeskChecks(settings.telegram, desk).checks()),

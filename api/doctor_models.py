@@ -7,14 +7,17 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import httpx
 import openai
 from langchain_core.exceptions import LangChainException
 
 from api.doctor_checks import Check, OffError, TroubleError
 from kb.embeddings import make_embedder
 from kb.errors import IndexUnavailableError
+from kb.rerank import open_reranker
 from kb.settings import KbSettings
 from tools.chat_model import make_chat_model
+from tools.circuit_breaker import CircuitBreaker
 from tools.errors import ToolError
 from tools.settings import ModelSettings
 
@@ -57,6 +60,27 @@ def embedding_check(kb: KbSettings) -> Check:
 
     hint = "check the network and EMBEDDING_API_BASE; without it the bundled model is used"
     return Check(name="embedding model", run=embeds, hint=hint, seconds=LOADING_SECONDS)
+
+
+def rerank_check(kb: KbSettings) -> Check:
+    """Check that hits can be reranked."""
+
+    async def reranks() -> str:
+        breaker = CircuitBreaker("reranking service", failures=1, pause_seconds=0)
+        async with open_reranker(kb, breaker) as reranker:
+            if reranker is None:
+                raise OffError("no reranking service: hits stay in the order of the search")
+            try:
+                await reranker.scores("如何退款?", ["七天内可以退款。", "满 99 元包邮。"])
+            except httpx.HTTPStatusError as error:
+                trouble = f"the server refuses the request ({error.response.status_code})"
+                raise TroubleError(trouble, "check RERANK_API_BASE, RERANK_API_KEY and RERANK_MODEL") from error
+            except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+                trouble = f"the server gives no usable answer ({type(error).__name__})"
+                raise TroubleError(trouble, "check the network and RERANK_API_BASE; it usually ends in /v1") from error
+        return f"{kb.rerank_model} at {urlsplit(kb.rerank_api_base).hostname}"
+
+    return Check(name="reranking model", run=reranks, hint="check the network and RERANK_API_BASE")
 
 
 def _trouble_of(error: Exception, *, prefix: str, model: str) -> TroubleError | None:

@@ -17,3 +17,7 @@ class MigrationError(DatabaseError):
 
 class BusyError(ApiError):
     """Another worker holds this conversation; the job is tried again."""
+
+
+class InputFileError(ApiError):
+    """A file given to a command is not there, or not what it should be."""

@@ -12,17 +12,10 @@ from psycopg.types.json import Jsonb
 
 from api.callbacks import store_callback
 from api.database import Connection, Pool, Row, storable
-from api.job_queue import DESK_PRIORITY, JobQueue
-from tools.messages import DeskEvent, Inbound, Page
+from api.job_queue import JobQueue
+from tools.messages import Inbound, Page
 
-Origin = Literal["customer", "staff", "system", "desk"]
-
-DeskOutcome = Literal["stored", "repeated", "stale", "unknown", "too_early"]
-"""What became of a person's action: `stale` is a button pressed twice, `unknown` belongs to no conversation, and
-`too_early` may belong to something that was posted but not yet recorded as posted."""
-
-IN_FLIGHT = timedelta(seconds=15)
-"""How long a desk post may be on its way before an answer to it counts as unknown."""
+Origin = Literal["customer", "staff", "system", "desk", "timer"]
 
 FIRST_START_WINDOW = timedelta(minutes=10)
 """On an account's first pull, older messages are history: nobody wants answers to last week's questions."""
@@ -158,32 +151,6 @@ class Inbox:
                 (message.account_id, message.about),
             )
         return None if is_history else int(row["id"])
-
-    async def store_desk_event(self, event: DeskEvent) -> DeskOutcome:
-        """Store what a person did at the desk, once, with the turn it causes."""
-        async with self._pool.connection() as conn, conn.transaction():
-            thread_id = await _thread_of(conn, event)
-            if thread_id is None:
-                posting = await _one(
-                    conn,
-                    "select 1 from outbox where destination = 'desk' and state in ('pending', 'sending')"
-                    " and tried_at > now() - %s",
-                    (IN_FLIGHT,),
-                )
-                return "too_early" if posting else "unknown"
-            payload = {"text": event.text, "action": event.action, "agent": event.agent, "ticket_id": event.ticket_id}
-            row = await _one(
-                conn,
-                "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at)"
-                " values (%s, 'desk', 'desk', %s, %s, %s, now()) on conflict do nothing returning id",
-                (thread_id, f"desk-{event.update_id}", event.action, Jsonb(storable(payload))),
-            )
-            if row is None:
-                return "repeated"
-            if event.action == "draft" and not await _use_draft(conn, event.ticket_id, row["id"]):
-                return "stale"
-            await self._queue.turn(conn, thread_id, priority=DESK_PRIORITY)
-            return "stored"
 
     async def message(self, inbox_id: int) -> Row | None:
         """Return one stored row with its conversation."""
@@ -344,34 +311,5 @@ async def _touch_conversation(conn: Connection, message: Inbound, sent_at: datet
     )
 
 
-async def _thread_of(conn: Connection, event: DeskEvent) -> str | None:
-    row = await _one(
-        conn,
-        "select thread_id from tickets where ticket_id = %s"
-        " union all select thread_id from desk_places where chat_id = %s and topic_id = %s"
-        " union all select thread_id from desk_messages where chat_id = %s and message_id = %s",
-        (event.ticket_id, event.place.chat_id, event.place.topic_id, event.place.chat_id, event.reply_to),
-    )
-    return str(row["thread_id"]) if row else None
-
-
 async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> Row | None:
     return await (await conn.execute(statement.encode(), parameters)).fetchone()
-
-
-async def _use_draft(conn: Connection, ticket_id: str | None, inbox_id: int) -> bool:
-    """Put the ticket's draft into the row that sends it; a draft goes out once, while its ticket is open."""
-    ticket = await _one(
-        conn,
-        "update tickets set draft_sent_at = now() where ticket_id = %s and draft_sent_at is null"
-        " and closed_at is null returning draft",
-        (ticket_id,),
-    )
-    if ticket is None:
-        await conn.execute("update inbox set handled_at = now(), outcome = 'stale' where id = %s", (inbox_id,))
-        return False
-    await conn.execute(
-        "update inbox set payload = payload || jsonb_build_object('text', %s::text) where id = %s",
-        (ticket["draft"], inbox_id),
-    )
-    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,13 +11,18 @@ from typing import Any
 
 import psycopg
 import psycopg_pool
-from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
-from procrastinate.jobs import Job, Status
+from procrastinate import JobContext
+from procrastinate.jobs import Status
 
+from api import desk_tickets
+from api.backoff import Backoff
 from api.customers import Customers
-from api.database import Pool, thread_lock
+from api.database import Connection, Pool, thread_lock
 from api.deliveries import Allowance, Deliveries, Delivery
-from api.errors import BusyError
+from api.desk_marks import Lost, mark_delivered, tell_undelivered
+from api.desk_screen import DeskScreen
+from api.desk_turns import DeskTurns, TryQuestion, wake_snoozed
+from api.handoff_timers import HandoffTimers
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox
@@ -34,7 +38,6 @@ from tools.errors import (
     OvertakenError,
     ReplyWindowClosedError,
     ToolError,
-    TopicGoneError,
 )
 from tools.messages import HumanReply, delivery_key
 from tools.ports import Channel, Desk
@@ -55,40 +58,6 @@ DELIVERY_ATTEMPTS = 20
 """How often a row may fail for a reason nobody foresaw before it leaves the line."""
 
 
-JITTER = 0.25
-"""How much longer than planned a wait may be, as a share: never shorter, the vendor may have named it."""
-
-
-class Backoff(BaseRetryStrategy):
-    """Wait 1, 2, 4 … seconds, or as long as the vendor asked to; rows bound the attempts, not jobs.
-
-    A part of each wait is left to chance, so that what failed together does not come back together. It also tells the
-    log: the queue itself would print the job's arguments, tokens among them.
-    """
-
-    def __init__(self, longest: int = 60, chance: Callable[[], float] = random.random) -> None:
-        self._longest = longest
-        self._chance = chance
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
-        """Decide when to try again."""
-        is_known = isinstance(exception, ToolError | KbError | BusyError)
-        logger.warning(
-            "Job failed, trying it again",
-            extra={"action": "job_retried", "task": job.task_name, "job_id": job.id, "error": _words(exception)},
-            exc_info=None if is_known else exception,
-        )
-        asked = getattr(exception, "retry_after", None)
-        seconds = asked if asked is not None else min(2 ** min(job.attempts, 6), self._longest)
-        milliseconds = 1000 * max(1, seconds) * (1 + JITTER * self._chance())
-        return RetryDecision(retry_in={"milliseconds": int(milliseconds)})
-
-
-def _words(exception: BaseException) -> str:
-    is_ours = isinstance(exception, ToolError | KbError | BusyError)
-    return str(exception) if is_ours else type(exception).__name__
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
     """The jobs, bound to the objects they work with."""
@@ -104,9 +73,12 @@ class Jobs:
     customers: Customers
     texts: Texts
     limiter: RateLimiter
+    timers: HandoffTimers
     embed_waiting: Callable[[], Awaitable[int]]
     run_retention: Callable[[], Awaitable[object]]
     keep_calibrated: Callable[[], Awaitable[bool]]
+    try_question: TryQuestion | None = None
+    """What people at the desk search with."""
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -120,6 +92,7 @@ class Jobs:
             ("reconcile", "* * * * *", self.reconcile),
             ("embed", "* * * * * */2", self.embed),
             ("sweep", "* * * * * */30", self.sweep),
+            ("handoffs", "* * * * * */10", self.handoffs),
             ("calibrate", "* * * * * */10", self.calibrate),
             ("retention", "17 3 * * *", self.retention),
         ]
@@ -172,6 +145,8 @@ class Jobs:
         elif batch.origin == "staff":
             text = batch.rows[0].text
             await self.conversation.person_spoke(batch.thread_id, batch.turn_id, text, speaker="staff")
+        elif batch.origin == "timer":
+            await self._take_over(batch)
         else:
             await self._tell_undelivered(batch)
         await self.inbox.mark_handled(batch, "handled")
@@ -181,6 +156,13 @@ class Jobs:
             # Somebody answers in the channel's own client: the bot only listens.
             await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
             return
+        async with self.pool.connection() as conn:
+            is_muted = await desk_tickets.is_muted(conn, batch.thread_id)
+        if is_muted:
+            await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
+            # Shown whether or not a ticket is open: nobody else answers.
+            await self.outbox.relay(batch.thread_id, batch.turn_id, "relay", "\n".join(row.text for row in batch.rows))
+            return
         allowed = [await self.limiter.allow(batch.thread_id) for _ in batch.rows]
         hand_over: HandOver | None = None if all(allowed) else "rate_limited"
         await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), hand_over=hand_over)
@@ -189,29 +171,34 @@ class Jobs:
         row = batch.rows[0]
         lost = await self.deliveries.mark_undelivered(row.payload["about"], row.text)
         if lost is not None:
-            await self._notify_undelivered(batch.thread_id, batch.turn_id, row.text, lost)
+            about = Lost(thread_id=batch.thread_id, key=row.payload["about"], error=row.text, text=lost)
+            await self._notify_undelivered(about, batch.turn_id)
 
-    async def _notify_undelivered(self, thread_id: str, turn_id: str, error: str, text: str) -> None:
-        note = self.texts.render("desk_undelivered", error=error, text=text[:200])
-        await self.outbox.notify_desk(thread_id, turn_id, "undelivered", note)
+    async def _notify_undelivered(self, lost: Lost, turn_id: str) -> None:
+        async with self.pool.connection() as conn, conn.transaction():
+            await tell_undelivered(conn, self.outbox, self.texts, lost, turn_id)
 
     async def _desk_turn(self, batch: Batch) -> None:
-        row, thread_id = batch.rows[0], batch.thread_id
-        action = row.payload["action"]
-        is_text = action in {"text", "draft"}
-        reply = HumanReply(
-            reply_id=batch.turn_id, agent=row.payload["agent"], action="text" if is_text else action, text=row.text
+        turns = DeskTurns(
+            pool=self.pool,
+            outbox=self.outbox,
+            conversation=self.conversation,
+            texts=self.texts,
+            try_question=self.try_question,
         )
-        # A draft answers its own ticket; text typed under an older card is meant for the customer all the same.
-        ticket_id = None if action == "text" else row.payload["ticket_id"]
-        did_resume = await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id)
-        if not is_text:
-            note = "desk_closed" if did_resume else "desk_not_open"
-            await self.outbox.notify_desk(thread_id, batch.turn_id, "closed", self.texts.render(note))
-        elif not did_resume:
-            await self.conversation.person_spoke(thread_id, batch.turn_id, row.text, speaker="human")
-            text = self.texts.render("desk_not_waiting")
-            await self.outbox.notify_desk(thread_id, batch.turn_id, "not_waiting", text)
+        await turns.handle(batch)
+
+    async def _take_over(self, batch: Batch) -> None:
+        """Let the bot go on where nobody answers; whoever did so in the meantime keeps the conversation."""
+        row, thread_id = batch.rows[0], batch.thread_id
+        ticket_id = row.payload["ticket_id"]
+        if not await self.timers.may_take_over(ticket_id, row.payload["acted_at"]):
+            return
+        await self.outbox.notify_desk(thread_id, batch.turn_id, "resumed", row.payload["note"])
+        reply = HumanReply(reply_id=batch.turn_id, agent="kefu", action="resume", text=row.text)
+        await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id)
+        # A wait that was lost (the desk was switched off in between) must not keep its ticket open for ever.
+        await self.outbox.close_ticket(ticket_id)
 
     async def _give_up(self, batch: Batch) -> None:
         """Hand a turn that keeps failing to a person, so that the conversation goes on."""
@@ -226,7 +213,7 @@ class Jobs:
         """Send what waits, in order; a row that may succeed later holds the line."""
         while (delivery := await self.deliveries.next(thread_id, destination)) is not None:
             try:
-                await (self._show(delivery) if destination == "desk" else self._send(delivery))
+                await (self._screen.show(delivery) if destination == "desk" else self._send(delivery))
             except ToolError as error:
                 if error.transient:
                     in_doubt = isinstance(error, ChannelUnavailableError)
@@ -238,6 +225,8 @@ class Jobs:
                 if delivery.attempts < DELIVERY_ATTEMPTS:
                     raise
                 await self._bury(delivery, ToolError(type(error).__name__))
+        if destination == "desk" and self.desk is not None:
+            await self._screen.label(thread_id)
 
     async def _send(self, delivery: Delivery) -> None:
         allowance = await self._allowance(delivery)
@@ -254,7 +243,13 @@ class Jobs:
                 session = await self.channel.session(allowance.account_id, allowance.customer_id)
                 await self.deliveries.record_session(delivery.thread_id, session)
             raise
-        await self.deliveries.mark_sent(delivery)
+        await self._record_sent(delivery, allowance.units_left - 1)
+
+    async def _record_sent(self, delivery: Delivery, units_left: int) -> None:
+        async def mark(conn: Connection) -> None:
+            await mark_delivered(conn, self.outbox, self.texts, delivery, units_left)
+
+        await self.deliveries.mark_sent(delivery, then=mark if delivery.is_from_a_person else None)
 
     async def _allowance(self, delivery: Delivery) -> Allowance:
         allowance = await self.deliveries.allowance(delivery.thread_id)
@@ -267,20 +262,11 @@ class Jobs:
         await self.deliveries.record_session(delivery.thread_id, session)
         return replace(allowance, session=session)
 
-    async def _show(self, delivery: Delivery) -> None:
+    @property
+    def _screen(self) -> DeskScreen:
         if self.desk is None:
             raise DeskError("no desk is configured any more")
-        post, known = await self.deliveries.desk_post(delivery, await self.customers.name(delivery.thread_id))
-        place = await self.desk.place(post, known)
-        if place != known:
-            await self.deliveries.record_place(delivery.thread_id, place)
-        try:
-            message_id = await self.desk.post(post, place)
-        except TopicGoneError:
-            place = await self.desk.place(post, None)
-            await self.deliveries.record_place(delivery.thread_id, place)
-            message_id = await self.desk.post(post, place)
-        await self.deliveries.mark_sent(delivery, (place.chat_id, message_id))
+        return DeskScreen(pool=self.pool, desk=self.desk, deliveries=self.deliveries, customers=self.customers)
 
     async def _bury(self, delivery: Delivery, error: ToolError) -> None:
         logger.error("Not delivered", extra={"action": "send_failed", "message_key": delivery.key, "error": str(error)})
@@ -288,7 +274,8 @@ class Jobs:
             # Told before the row is closed: a crash in between tells it again, under the same key.
             in_doubt = delivery.in_doubt and isinstance(error, BadRequestError)
             words = f"无法确认是否送达（{error}）" if in_doubt else str(error)
-            await self._notify_undelivered(delivery.thread_id, delivery.key, words, delivery.text)
+            lost = Lost(thread_id=delivery.thread_id, key=delivery.key, error=words, text=delivery.text)
+            await self._notify_undelivered(lost, delivery.key)
         await self.deliveries.mark_dead(delivery, str(error))
 
     async def welcome(self, inbox_id: int) -> None:
@@ -344,6 +331,12 @@ class Jobs:
         """Add jobs for rows whose job was lost."""
         del timestamp
         await self.inbox.requeue_stranded()
+        await wake_snoozed(self.pool, self.outbox, self.texts)
+
+    async def handoffs(self, timestamp: int = 0) -> None:
+        """Remind of tickets that nobody answers, and do what else is due about them."""
+        del timestamp
+        await self.timers.run(datetime.now(UTC))
 
     async def reap(self, context: JobContext, timestamp: int = 0) -> None:
         """Take over the jobs of dead workers."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from api.audits import watch_accuracy
 from api.database import Pool
 from api.settings import Settings
 from kb.calibration import Report, calibrate
@@ -18,6 +19,7 @@ from kb.embeddings import Embedder, make_embedder
 from kb.errors import KbError
 from kb.lexical_index import LexicalIndex
 from kb.measuring import Label, Progress, silent
+from kb.rerank import open_reranker
 from kb.retriever import Patience, PgRetriever
 from kb.vector_index import fetch, open_vector_index
 from tools.circuit_breaker import CircuitBreaker
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 EMBEDDING_FAILURES = 2
 EMBEDDING_PAUSE = 30
-"""After so many failures in a row the embedding service is left alone for so many seconds: customers wait for it."""
+"""After so many failures in a row a service is left alone for so many seconds: customers wait for it."""
 
 FOLLOW_SECONDS = 2
 """How soon a process takes over what another one fitted."""
@@ -81,10 +83,13 @@ class Knowledge:
     async def keep_calibrated(self) -> bool:
         """Fit again when the base is another than the one last fitted to; tell whether it was.
 
+        Also raises the threshold when audited answers show that too many are wrong.
+
         Raises:
             IndexUnavailableError: the database or the embedding service does not answer.
         """
         await self.grader.refresh()
+        await watch_accuracy(self.pool, self.grader, model_id=self.embedder.model_id, max_wrong=self.max_wrong)
         if not await self._has_settled() or (await self.lexical.current()).version == self.grader.version:
             return False
         report = await self.calibrate()
@@ -105,17 +110,21 @@ async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> Async
     Raises:
         EmbeddingMismatchError: the stored vectors were made by another model.
     """
+    breaker, rerank_breaker = (
+        CircuitBreaker(name, failures=EMBEDDING_FAILURES, pause_seconds=EMBEDDING_PAUSE)
+        for name in ("embedding service", "reranking service")
+    )
     async with (
         contextlib.aclosing(make_embedder(settings.kb)) as embedder,
+        open_reranker(settings.kb, rerank_breaker) as reranker,
         open_vector_index(pool, conninfo, embedder) as index,
     ):
-        breaker = CircuitBreaker("embedding service", failures=EMBEDDING_FAILURES, pause_seconds=EMBEDDING_PAUSE)
         lexical = LexicalIndex(pool)
         knowledge = Knowledge(
             pool=pool,
             embedder=embedder,
             lexical=lexical,
-            retriever=PgRetriever(index, embedder, lexical, Patience(breaker=breaker)),
+            retriever=PgRetriever(index, embedder, lexical, Patience(breaker=breaker), reranker),
             grader=BaseGrader(pool, settings.kb, embedder.model_id),
             max_wrong=settings.kb.max_wrong_answer_rate,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,7 +15,9 @@ from redis.asyncio import Redis
 from api.customers import Customers
 from api.database import Pool, open_pool
 from api.deliveries import Deliveries
+from api.desk_inbox import DeskInbox
 from api.desk_intake import DeskIntake
+from api.handoff_timers import HandoffTimers
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
@@ -23,16 +25,20 @@ from api.knowledge import Knowledge, open_knowledge
 from api.outbox import DurableOutbox
 from api.retention import RetentionReport, run_retention
 from api.settings import Settings
+from graph.assist import Assistant
 from graph.builder import build
 from graph.context import Context, Ports
 from graph.conversation import Conversation
 from graph.reader import ModelReader
+from graph.summary import ModelSummariser
 from graph.texts import PromptTexts
+from kb.chunks import Grade, Hit
 from kb.ingest import embed_waiting
 from tools.answer_cache import AnswerCache
 from tools.chat_model import GuardedChatModel, make_chat_model
 from tools.memory import MemoryChannel
 from tools.model_usage import Meter
+from tools.office_hours import Reception
 from tools.ports import Channel
 from tools.rate_limit import RateLimiter
 from tools.telegram import TelegramDesk
@@ -85,28 +91,34 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         outbox = DurableOutbox(
             pool, queue, split=channel.split, has_desk=desk is not None, shortened=texts.render("shortened")
         )
-        builder = build(
-            Ports(
-                retriever=knowledge.retriever,
-                grader=knowledge.grader,
-                outbox=outbox,
-                texts=texts,
-                reader=_make_reader(settings, redis, model),
-            )
+        meter = Meter(price_input=settings.model.llm_price_input, price_output=settings.model.llm_price_output)
+        ports = Ports(
+            retriever=knowledge.retriever,
+            grader=knowledge.grader,
+            outbox=outbox,
+            texts=texts,
+            reader=_make_reader(redis, model, meter),
+            summariser=ModelSummariser(model, meter=meter) if model else None,
+            hours=Reception(settings.handoff.hours),
         )
         context = Context(
             top_k=settings.kb.kb_top_k,
             has_desk=desk is not None,
             model_timeout_seconds=settings.model.llm_timeout_seconds,
+            handoff_mode=settings.handoff.kefu_handoff_mode,
         )
         saver = make_saver(pool)
-        conversation = Conversation(builder.compile(checkpointer=saver), outbox, context)
+        graph = build(ports).compile(checkpointer=saver)
+        conversation = Conversation(graph, outbox, context, assistant=Assistant(ports))
 
         async def retention() -> RetentionReport:
             return await run_retention(pool, saver, settings.retention, now=datetime.now(UTC))
 
         async def embed() -> int:
             return await embed_waiting(pool, knowledge.embedder)
+
+        async def try_question(query: str, limit: int) -> tuple[Sequence[Hit], Grade]:
+            return await knowledge.try_question(query, limit=limit)
 
         jobs = Jobs(
             pool=pool,
@@ -120,12 +132,23 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             customers=Customers(pool, channel),
             texts=texts,
             limiter=RateLimiter(redis, per_minute=settings.service.kefu_customer_messages_per_minute),
+            timers=HandoffTimers(pool, queue, outbox, texts, settings.handoff),
             embed_waiting=embed,
             run_retention=retention,
             keep_calibrated=knowledge.keep_calibrated,
+            try_question=try_question,
         )
         jobs.register()
-        intake = DeskIntake(inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None
+        desk_inbox = DeskInbox(
+            pool,
+            queue,
+            outbox,
+            texts,
+            split=channel.split,
+            limits=channel.limits,
+            take_minutes=settings.service.kefu_take_minutes,
+        )
+        intake = DeskIntake(desk_inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None
         yield Services(
             settings=settings,
             pool=pool,
@@ -139,11 +162,9 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         )
 
 
-def _make_reader(settings: Settings, redis: Redis | None, model: GuardedChatModel | None) -> ModelReader | None:
+def _make_reader(redis: Redis | None, model: GuardedChatModel | None, meter: Meter) -> ModelReader | None:
     if model is None:
         return None
-    prices = settings.model
-    meter = Meter(price_input=prices.llm_price_input, price_output=prices.llm_price_output)
     return ModelReader(model, model_id=model.model_name, cache=AnswerCache(redis), meter=meter)
 
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from api.database import Connection, Pool, storable
 from api.job_queue import JobQueue
 from tools.errors import OvertakenError
-from tools.messages import Choice, Handoff, Menu, delivery_key
+from tools.messages import Choice, DeskButton, Handoff, Menu, delivery_key
 
 Destination = Literal["customer", "desk"]
 
@@ -29,6 +29,11 @@ select exists (select 1 from inbox where turn_id = %(turn)s and outcome = 'recal
                    and handled_at is null) as overtaken,
     exists (select 1 from outbox where turn_id = %(turn)s) as has_spoken
 """
+
+
+def outbox_key(turn_id: str, destination: Destination, name: str) -> str:
+    """Derive the key of one row."""
+    return delivery_key(turn_id, f"{destination}:{name}")
 
 
 class DurableOutbox:
@@ -62,6 +67,17 @@ class DurableOutbox:
             await self._put(
                 conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=payloads
             )
+            if part == "human":
+                await conn.execute(
+                    "update tickets set answered_at = now() where thread_id = %s and closed_at is null", (thread_id,)
+                )
+
+    async def tell(self, conn: Connection, thread_id: str, turn_id: str, part: str, text: str) -> None:
+        """Tell the customer something of our own accord within the caller's transaction."""
+        payloads = [{"text": piece, "sources": []} for piece in self._shorten(self._split(text))]
+        await self._put(
+            conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=payloads
+        )
 
     async def offer(self, thread_id: str, turn_id: str, part: str, menu: Menu) -> None:
         """Ask the customer to choose; one message.
@@ -149,6 +165,29 @@ class DurableOutbox:
         """Tell the desk something about this conversation."""
         await self._to_desk(thread_id, turn_id, part, {"kind": "notice", "text": text})
 
+    async def note(
+        self,
+        conn: Connection,
+        thread_id: str,
+        turn_id: str,
+        part: str,
+        text: str,
+        *,
+        kind: Literal["notice", "sent"] = "notice",
+        reply_to: int | None = None,
+        buttons: Sequence[DeskButton] = (),
+        offers: Sequence[str] = (),
+    ) -> None:
+        """Tell the desk something within the caller's transaction; `offers` are texts its buttons send."""
+        payload = {
+            "kind": kind,
+            "text": text,
+            "reply_to": reply_to,
+            "buttons": [asdict(button) for button in buttons],
+            "offers": list(offers),
+        }
+        await self._put(conn, thread_id=thread_id, destination="desk", turn_id=turn_id, part=part, payloads=[payload])
+
     async def close_ticket(self, ticket_id: str) -> None:
         """Record that a person has finished."""
         async with self._pool.connection() as conn:
@@ -176,7 +215,7 @@ class DurableOutbox:
             return
         for number, payload in enumerate(payloads):
             name = f"{part}.{number}"
-            key = delivery_key(turn_id, f"{destination}:{name}")
+            key = outbox_key(turn_id, destination, name)
             await conn.execute(
                 "insert into outbox (thread_id, destination, message_key, turn_id, part, payload)"
                 " values (%s, %s, %s, %s, %s, %s) on conflict (message_key) do nothing",

@@ -144,6 +144,7 @@ FORGET: tuple[LiteralString, ...] = (
     "delete from outbox where thread_id = any(%s) and state not in ('pending', 'sending')",
     # The question is the operator's to answer in an article; who asked it is nobody's any more.
     "update unknown_questions set user_id = '', thread_id = null where thread_id = any(%s)",
+    "update answer_labels set thread_id = null where thread_id = any(%s)",
     "delete from tickets where thread_id = any(%s)",
     "delete from desk_messages where thread_id = any(%s)",
     "delete from desk_places where thread_id = any(%s)",

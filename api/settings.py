@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -11,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from kb.settings import KbSettings
 from tools.errors import ConfigurationError
+from tools.office_hours import OfficeHours, zone_named
 from tools.settings import ModelSettings, RedisSettings, Slice, TelegramSettings, WecomSettings
 
 
@@ -25,6 +27,8 @@ class ServiceSettings(Slice):
     """Customers type in short lines: how long to wait for the next one before answering."""
     kefu_customer_messages_per_minute: int = Field(default=30, ge=1)
     """What one customer may write before the bot stops answering for a while."""
+    kefu_take_minutes: float = Field(default=15, gt=0)
+    """How long a ticket stays with somebody at the desk who does nothing."""
     kefu_log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     kefu_log_format: str = Field(default="console", pattern=r"^(console|json)$")
 
@@ -49,6 +53,39 @@ class RetentionSettings(Slice):
     """A whole conversation after its last message; not less than the channel's own windows."""
 
 
+class HandoffSettings(Slice):
+    """What happens while a person has a conversation, and when nobody comes."""
+
+    kefu_handoff_mode: Literal["silent", "assist", "resume"] = "silent"
+    """`silent` until handed back, `assist`: the bot answers what it is sure of, `resume`: it takes over again."""
+    kefu_handoff_resume_minutes: float = Field(default=30, gt=0)
+    """How long without a person before the bot takes over again in the mode `resume`."""
+    kefu_handoff_remind_minutes: float = Field(default=5, gt=0)
+    """How long a customer waits before the desk is reminded."""
+    kefu_handoff_tell_minutes: float = Field(default=15, gt=0)
+    """How long a customer waits before they are told that nobody is free."""
+    kefu_office_hours: str = ""
+    """`Mon-Fri 09:00-18:00; Sat 10:00-16:00`; empty: always open."""
+    kefu_timezone: str = "Asia/Shanghai"
+
+    @field_validator("kefu_timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        zone_named(value)
+        return value
+
+    @field_validator("kefu_office_hours")
+    @classmethod
+    def _are_hours(cls, value: str) -> str:
+        OfficeHours.parse(value, "UTC")
+        return value
+
+    @property
+    def hours(self) -> OfficeHours:
+        """When people are there."""
+        return OfficeHours.parse(self.kefu_office_hours, self.kefu_timezone)
+
+
 def _is_postgres_url(text: str) -> bool:
     try:
         conninfo_to_dict(text)
@@ -68,6 +105,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     kb: KbSettings = field(default_factory=KbSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    handoff: HandoffSettings = field(default_factory=HandoffSettings)
 
 
 def load_settings() -> Settings:
@@ -101,6 +139,7 @@ def variable_names() -> list[str]:
     parts = (
         ServiceSettings,
         RetentionSettings,
+        HandoffSettings,
         WecomSettings,
         TelegramSettings,
         RedisSettings,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from langgraph.runtime import Runtime
 
 from graph.reader import Reader
+from graph.summary import Summariser
 from kb.ports import Grader, Retriever
 from tools.ports import Outbox
+
+HandoffMode = Literal["silent", "assist", "resume"]
+"""What the bot does while a person has the conversation: nothing, answer what it is sure of, or nothing until the
+person is away for too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,8 @@ class Context:
     """Whether a person can be reached; without one the bot says so honestly and does not wait."""
     model_timeout_seconds: float = 20
     """How long a reader may take before it is decided without one."""
+    handoff_mode: HandoffMode = "silent"
+    """What the bot does while a person has the conversation."""
 
 
 class Texts(Protocol):
@@ -46,6 +53,22 @@ class Texts(Protocol):
         ...
 
 
+class Hours(Protocol):
+    """When people are there."""
+
+    def back_at(self) -> str:
+        """Say to a customer when people are back; empty while they are there."""
+        ...
+
+
+class AlwaysOpen:
+    """People are always there."""
+
+    def back_at(self) -> str:
+        """They are there."""
+        return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The objects a graph is built with."""
@@ -56,6 +79,9 @@ class Ports:
     texts: Texts
     reader: Reader | None = None
     """None: answers are taken verbatim from the knowledge base."""
+    summariser: Summariser | None = None
+    """None: what a person last said is remembered word for word."""
+    hours: Hours = field(default_factory=AlwaysOpen)
 
 
 def context_of(runtime: Runtime[Context]) -> Context:

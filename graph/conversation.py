@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -17,8 +17,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 
+from graph.assist import Assistant
 from graph.context import Context
-from graph.state import InputState, State, Turn, TurnLine
+from graph.state import Assistance, InputState, State, Turn, TurnLine
 from tools.messages import HumanReply
 from tools.ports import Outbox
 
@@ -30,6 +31,8 @@ HandOver = Literal["failure", "rate_limited"]
 """Why a caller hands a turn over: it could not be run, or the customer writes too much."""
 
 WAITING_NODE = "human_resume"
+LAST_NODE = "remember"
+"""What a handoff ends with."""
 
 RESUMES_AT_MOST = 4
 
@@ -51,10 +54,11 @@ class CustomerLine:
 class Conversation:
     """Runs turns on checkpointed threads."""
 
-    def __init__(self, graph: Graph, outbox: Outbox, context: Context) -> None:
+    def __init__(self, graph: Graph, outbox: Outbox, context: Context, *, assistant: Assistant | None = None) -> None:
         self._graph = graph
         self._outbox = outbox
         self._context = context
+        self._assistant = assistant if context.handoff_mode == "assist" else None
 
     async def customer_turn(
         self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine], *, hand_over: HandOver | None = None
@@ -66,12 +70,6 @@ class Conversation:
         """
         messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
         snapshot = await self._snapshot(thread_id)
-        # Without a desk nobody can end the wait; new input does.
-        if _is_waiting(snapshot) and self._context.has_desk:
-            if snapshot.values["handoff"]["ticket_id"] != turn_id:
-                await self._run(Command(update={"messages": messages}), thread_id)
-                await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line.text for line in lines))
-            return
         turn: Turn = {
             "id": turn_id,
             "thread_id": thread_id,
@@ -80,6 +78,11 @@ class Conversation:
         }
         if hand_over is not None:
             turn["intent"] = hand_over
+        # Without a desk nobody can end the wait; new input does.
+        if _is_waiting(snapshot) and self._context.has_desk:
+            if snapshot.values["handoff"]["ticket_id"] != turn_id:
+                await self._turn_beside_a_person(turn, messages, snapshot)
+            return
         await self._turn(turn, messages, snapshot)
 
     async def listen(self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine]) -> None:
@@ -120,6 +123,8 @@ class Conversation:
         for _ in range(RESUMES_AT_MOST):
             snapshot = await self._snapshot(thread_id)
             if _is_taken(snapshot, reply):
+                if LAST_NODE in snapshot.next:
+                    await self._run(None, thread_id)
                 return True
             if not _is_waiting(snapshot) or ticket_id not in {None, snapshot.values["handoff"]["ticket_id"]}:
                 return False
@@ -130,9 +135,40 @@ class Conversation:
             # A node that failed after an earlier reply keeps that reply and takes it again before this one: its
             # words are known by their key and not said twice, and the next stop is this reply's.
             await self._run(Command(resume={snapshot.interrupts[0].id: asdict(reply)}), thread_id)
-            if reply.action == "close" and not await self.is_waiting(thread_id):
-                return True
         return _is_taken(await self._snapshot(thread_id), reply)
+
+    async def _turn_beside_a_person(self, turn: Turn, messages: Sequence[AnyMessage], snapshot: StateSnapshot) -> None:
+        """Pass on what a customer wrote to a person, with what the bot is sure of said in between.
+
+        Only updates: the wait and its id stay. What is said is decided once and kept, so that a repetition says,
+        remembers and shows the same.
+        """
+        thread_id, turn_id = turn["thread_id"], turn["id"]
+        assistance = await self._assistance(turn, messages, snapshot)
+        if assistance is not None:
+            text, sources = assistance["text"], assistance["sources"]
+            await self._outbox.say(thread_id, turn_id, "answer", text, sources=sources)
+            note = AIMessage(id=f"{turn_id}:answer", content=text, additional_kwargs={"sources": sources})
+            messages = [*messages, note]
+        await self._run(Command(update={"messages": messages}), thread_id)
+        await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line["text"] for line in turn["lines"]))
+        if assistance is not None and self._assistant is not None:
+            await self._outbox.notify_desk(thread_id, turn_id, "assisted", self._assistant.note(assistance))
+
+    async def _assistance(
+        self, turn: Turn, messages: Sequence[AnyMessage], snapshot: StateSnapshot
+    ) -> Assistance | None:
+        """Return what the bot is sure of while a person has the conversation, None when that is nothing."""
+        if self._assistant is None or "intent" in turn:
+            return None
+        decided: Assistance | None = snapshot.values.get("assistance")
+        if decided and decided["turn_id"] == turn["id"]:
+            return decided
+        made = await self._assistant.assist(cast("State", snapshot.values), messages, turn, self._context)
+        if made is None:
+            return None
+        await self._run(Command(update=made), turn["thread_id"])
+        return made["assistance"]
 
     async def is_waiting(self, thread_id: str) -> bool:
         """Tell whether a person has this conversation."""
@@ -195,8 +231,9 @@ def _turn_line(line: CustomerLine) -> TurnLine:
 
 
 def _is_taken(snapshot: StateSnapshot, reply: HumanReply) -> bool:
-    mark = "handed_back" if reply.action == "done" else "human"
-    return any(message.id == f"{reply.reply_id}:{mark}" for message in snapshot.values.get("messages", []))
+    if reply.action != "text":
+        return bool(snapshot.values.get("handoff", {}).get("closed_by") == reply.reply_id)
+    return any(message.id == f"{reply.reply_id}:human" for message in snapshot.values.get("messages", []))
 
 
 def _is_waiting(snapshot: StateSnapshot) -> bool:

@@ -31,6 +31,16 @@ def route_after_grade_confidence(state: State) -> Literal["read", "answer", "cla
     return route_after_read(state)
 
 
+def route_beside_a_person(state: State) -> Literal["retrieve", "__end__"]:
+    """Look up questions; a person does everything else."""
+    return "retrieve" if state["turn"]["intent"] == "question" else "__end__"
+
+
+def route_to_reading(state: State) -> Literal["read", "__end__"]:
+    """Let a reader look where that may decide; beside a person that is all."""
+    return "read" if route_after_grade_confidence(state) == "read" else "__end__"
+
+
 def route_after_read(state: State) -> Literal["answer", "clarify", "escalate"]:
     """Answer as soon as one question is sure; what is left comes afterwards."""
     if any(decision_of(question) == "answer" for question in state["questions"]):
@@ -50,6 +60,6 @@ def route_after_escalate(state: State) -> Literal["human_resume", "__end__"]:
     return "human_resume" if state["handoff"]["is_open"] else "__end__"
 
 
-def route_after_human_resume(state: State) -> Literal["human_resume", "__end__"]:
+def route_after_human_resume(state: State) -> Literal["human_resume", "remember"]:
     """Keep waiting until the person hands back."""
-    return "human_resume" if state["handoff"]["is_open"] else "__end__"
+    return "human_resume" if state["handoff"]["is_open"] else "remember"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graph.state import Question, State
@@ -14,6 +14,15 @@ def decision_of(question: Question) -> Decision:
     if "decision" in question:
         return question["decision"]
     return "answer" if question.get("is_sure") else "escalate"
+
+
+def answer_of(questions: Iterable[Question]) -> tuple[str, list[str]]:
+    """Put the answers of all sure questions into one text, and name the chunks they rest on."""
+    answers: dict[str, list[str]] = {}
+    for question in questions:
+        if decision_of(question) == "answer":
+            answers.setdefault(_answer(question), _sources(question))
+    return "\n\n".join(answers), [source for found in answers.values() for source in found]
 
 
 def open_questions(state: State) -> list[Question]:
@@ -36,3 +45,11 @@ def to_clarify(state: State) -> Question | None:
 def suggested(question: Question) -> list[Mapping[str, Any]]:
     """Return the hits a customer can choose from: a passage has no question to show."""
     return [hit for hit in question["hits"][:SUGGESTED_HITS] if hit["question"]]
+
+
+def _answer(question: Question) -> str:
+    return question.get("reply") or str(question["hits"][0]["answer"])
+
+
+def _sources(question: Question) -> list[str]:
+    return question["cited"] if question.get("reply") else [question["hits"][0]["chunk_id"]]

@@ -7,6 +7,7 @@ from importlib import resources
 
 from graph.context import Ports
 from graph.reader import ModelReader
+from graph.summary import ModelSummariser
 from graph.texts import PromptTexts
 from kb.chunks import Chunk
 from kb.confidence import CalibratedGrader, default_calibration
@@ -38,4 +39,5 @@ def sample_ports(outbox: MemoryOutbox | None = None) -> Ports:
         outbox=outbox or MemoryOutbox(),
         texts=PromptTexts(),
         reader=ModelReader(model, model_id=model.model_name) if model else None,
+        summariser=ModelSummariser(model) if model else None,
     )

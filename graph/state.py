@@ -7,7 +7,7 @@ covered by the encrypted serializer.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
@@ -32,6 +32,15 @@ Intent = Literal[
 The caller may say it beforehand: `failure` is a turn the bot gave up on, `rate_limited` one of a customer who writes
 too much, `listen` a customer speaking to staff in the channel's own client.
 """
+
+
+Value = TypeVar("Value")
+
+
+def latest(before: Value, after: Value) -> Value:
+    """Reduce to the newer one: all updates of a waiting thread are one step, which else may write a channel once."""
+    del before
+    return after
 
 
 class TurnLine(TypedDict):
@@ -138,6 +147,26 @@ class TicketState(TypedDict):
     ticket_id: str
     reason: str
     is_open: bool
+    closed_by: NotRequired[str]
+    """The reply that ended it."""
+
+
+class Assistance(TypedDict):
+    """What the bot answers while a person has the conversation; decided once a turn."""
+
+    turn_id: str
+    text: str
+    sources: list[str]
+    """The chunks it rests on."""
+
+
+class HumanNote(TypedDict):
+    """What happened while a person had the conversation."""
+
+    ticket_id: str
+    text: str
+    is_summary: bool
+    """Written by a model; otherwise what the person last said, word for word."""
 
 
 class InputState(TypedDict, total=False):
@@ -150,11 +179,15 @@ class InputState(TypedDict, total=False):
 class State(InputState, total=False):
     """Everything a conversation remembers."""
 
-    questions: list[Question]
+    questions: Annotated[list[Question], latest]
     """The current turn's questions; until the next turn, what follow-ups refer to."""
     handoff: TicketState
     """The latest handoff."""
     clarification: Clarification | None
     """The menu that is open; None when the customer's answer was handled."""
+    assistance: Annotated[Assistance, latest]
+    """The latest answer beside a person."""
+    notes: list[HumanNote]
+    """What people settled with the customer, newest last."""
     offered: list[PastOption]
     """Options of the latest menus, newest first: people click old ones too."""

@@ -7,6 +7,7 @@ testing from the strictest cut-off down) for choosing among cut-offs without spo
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,9 +35,29 @@ def upper_bound(wrong: int, answered: int, *, level: float = LEVEL) -> float:
     return float(beta.ppf(level, wrong + 1, answered - wrong))
 
 
+def interval(count: int, total: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Return the two-sided Clopper-Pearson limits of a share; from 0 to 1 when there is nothing."""
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, count, total - count + 1)) if count else 0.0
+    high = float(beta.ppf(1 - tail, count + 1, total - count)) if count < total else 1.0
+    return low, high
+
+
 def clean_audits_for(rate: float, *, level: float = LEVEL) -> int:
     """Return how many judged answers without a wrong one bound the rate: 59 for 5 %, 149 for 2 %, 299 for 1 %."""
     return math.ceil(math.log(1 - level) / math.log(1 - rate))
+
+
+def audits_missing(wrong: int, answered: int, rate: float, *, level: float = LEVEL) -> int:
+    """Return how many more judged answers, all of them right, would bound the rate."""
+
+    def keeps(more: int) -> bool:
+        return upper_bound(wrong, answered + more, level=level) <= rate
+
+    enough = 1
+    while not keeps(enough):
+        enough *= 2
+    return bisect_left(range(enough + 1), True, key=keeps)
 
 
 def certify(

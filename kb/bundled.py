@@ -12,6 +12,8 @@ from kb.errors import KbError
 from kb.vectors import Vector, clean_text
 
 _BATCH = 32
+_THREADS = 2
+"""Batches embedded at once; the model itself runs on one core."""
 
 
 class BundledEmbedder:
@@ -41,11 +43,14 @@ class BundledEmbedder:
         """Do nothing: the model lives in memory."""
 
     async def _embed(self, texts: Sequence[str], *, is_question: bool) -> list[Vector]:
-        vectors: list[Vector] = []
-        for start in range(0, len(texts), _BATCH):
-            batch = [clean_text(text) for text in texts[start : start + _BATCH]]
-            vectors += await asyncio.to_thread(self._encode, batch, is_question=is_question)
-        return vectors
+        slots = asyncio.Semaphore(_THREADS)
+
+        async def encode(batch: Sequence[str]) -> list[Vector]:
+            async with slots:
+                return await asyncio.to_thread(self._encode, list(map(clean_text, batch)), is_question=is_question)
+
+        batches = [texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
+        return [vector for vectors in await asyncio.gather(*map(encode, batches)) for vector in vectors]
 
     def _encode(self, texts: list[str], *, is_question: bool) -> list[Vector]:
         model = self._load()

@@ -25,12 +25,6 @@ from kb.retriever import PgRetriever
 LEAST_OWN = 40
 """Similar questions below which the base tells too little about itself."""
 
-LEAST_LABELS = 50
-"""Judged messages below which they move the weights and not the cut-off."""
-
-CAUTION = 0.6
-"""Until a bound is certified, the share of the accepted rate that is aimed at."""
-
 _PRIOR_PRECISION = 1.0
 
 
@@ -54,7 +48,10 @@ class Report:
     coverage: float | None
     """Share of the answerable examples that are answered; None without examples."""
     reliability: tuple[tuple[float, bool], ...]
-    """Confidence and truth of each example."""
+    """Confidence and truth of each example, the labelled ones last."""
+    searches: int = 0
+    texts: int = 0
+    """Texts that were searched for; what of them was embedded before cost nothing."""
     level: float = LEVEL
 
 
@@ -73,7 +70,8 @@ async def calibrate(
     """
     measured = await measure(retriever, await lexical.current(), labels, progress=progress)
     start = default_calibration(max_wrong, floor=measured.floor, is_titled_passages=measured.is_titled_passages)
-    return settle(start, measured.own, measured.judged, max_wrong=max_wrong)
+    report = settle(start, measured.own, measured.judged, max_wrong=max_wrong)
+    return replace(report, searches=measured.searches, texts=measured.texts)
 
 
 def settle(start: Calibration, own: Sequence[Example], judged: Sequence[Example], *, max_wrong: float) -> Report:
@@ -94,10 +92,11 @@ def settle(start: Calibration, own: Sequence[Example], judged: Sequence[Example]
     certificate = certify([c for c, _ in known], [right for _, right in known], max_wrong=max_wrong)
     if certificate is not None:
         threshold = certificate.threshold
-    elif len(judged) >= LEAST_LABELS:
-        threshold = expected_threshold([c for c, _ in known], CAUTION * max_wrong)
     elif used:
-        threshold = min(expected_threshold([c for c, _ in scored], max_wrong), _usual(fitted, max_wrong))
+        # Judged messages move the weights; the cut-off only when a test certifies it. Aiming at the rate they expect
+        # broke it in most draws of 200 labels.
+        asked = [_confidence(fitted, example.found) for example in used[: len(used) - len(judged)]]
+        threshold = min(expected_threshold(asked, max_wrong), _usual(fitted, max_wrong))
     else:
         threshold = start.threshold
     answered = [right for confidence, right in known if confidence >= threshold]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -13,6 +14,7 @@ from kb.confidence import CalibratedGrader, Calibration, SimilarityGrader, Weigh
 from kb.measuring import Label
 from kb.settings import KbSettings
 from kb.vector_index import Pool, fetch, reported
+from kb.vectors import clean_text
 
 MOST_LABELS = 2000
 """Newest labels a calibration looks at: a base changes, and each costs a search."""
@@ -31,15 +33,39 @@ async def save_calibration(pool: Pool, calibration: Calibration, *, model_id: st
         )
 
 
+async def save_labels(pool: Pool, labels: Sequence[Label]) -> None:
+    """Keep what a person judged, for this fit and later ones; the same message again replaces its label.
+
+    Raises:
+        IndexUnavailableError: the database does not answer.
+    """
+    rows = [
+        {"key": f"file:{sha256(question.encode()).hexdigest()}", "question": question, "entry": label.entry_id}
+        for label in labels
+        if (question := clean_text(label.question))
+    ]
+    async with reported(), pool.connection() as conn, conn.transaction(), conn.cursor() as cursor:
+        await cursor.executemany(
+            "insert into answer_labels (turn_id, question, shown, entry_id, source)"
+            " values (%(key)s, %(question)s, '[]', %(entry)s, 'file')"
+            " on conflict (turn_id) do update set entry_id = excluded.entry_id, created_at = now()",
+            rows,
+        )
+
+
 async def chosen_labels(pool: Pool) -> list[Label]:
-    """Return what customers chose when they were asked what they meant, newest first.
+    """Return what customers chose when they were asked what they meant, and what persons judged, newest first.
+
+    An answer that was judged wrong is a label like the others: another entry, or none, answers that question.
 
     Raises:
         IndexUnavailableError: the database does not answer.
     """
     rows = await fetch(
         pool,
-        "select question, entry_id from answer_labels order by id desc limit %(most)s",
+        "select question, entry_id, created_at, id from answer_labels"
+        " union all select question, right_entry_id, created_at, id from answer_audits"
+        " order by created_at desc, id desc limit %(most)s",
         {"most": MOST_LABELS},
     )
     return [Label(question=row["question"], entry_id=row["entry_id"]) for row in rows]
@@ -55,7 +81,8 @@ class BaseGrader:
         self._known: int | None = None
         self.version = ""
         """The state of the base that the calibration was fitted to; empty before the first."""
-        self._inner = self._grader(default_calibration(settings.max_wrong_answer_rate))
+        self.calibration = default_calibration(settings.max_wrong_answer_rate)
+        self._inner = self._grader(self.calibration)
 
     async def refresh(self) -> None:
         """Take over a newer calibration, if there is one.
@@ -70,7 +97,8 @@ class BaseGrader:
             {"model": self._model_id, "known": self._known or 0},
         )
         for row in rows:
-            self._inner = self._grader(_read(row["body"]))
+            self.calibration = _read(row["body"])
+            self._inner = self._grader(self.calibration)
             self._known, self.version = row["id"], row["knowledge_version"]
 
     def grade(self, query: str, hits: Sequence[Hit], *, is_supported: bool | None = None) -> Grade:

@@ -31,6 +31,8 @@ class Chunk:
     """The file it came from, relative to the imported folder; empty when typed in by hand."""
     category: str = ""
     headings: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    """What else its row shall tell, as names and values: where it came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

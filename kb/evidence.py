@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kb.chunks import Hit
-from kb.ranking import rank
+from kb.ranking import found_rank
 
 IDENTICAL = 0.03
 """Closeness from 0.97 on counts as the same text: what is left is the noise of the model."""
@@ -48,7 +48,9 @@ def closeness(score: float, floor: float) -> float:
 def evidence(hits: Sequence[Hit], *, floor: float) -> Evidence:
     """Look at a search result, best hit first; there is at least one."""
     best = hits[0]
-    lead = min(max((rank(best) - rank(hits[1])) / LEAD, 0.0), 1.0) if len(hits) > 1 else 0.0
+    # Not by a reranker's scores: their scale is its own. Where it put another hit first, there is no lead.
+    ahead = found_rank(best) - max(map(found_rank, hits[1:])) if len(hits) > 1 else 0.0
+    lead = min(max(ahead / LEAD, 0.0), 1.0)
     return Evidence(
         closeness=closeness(best.score, floor), lead=lead, wording=best.wording, is_passage=not best.question
     )

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from kb.chunks import Chunk
 from kb.embeddings import Embedder, embed_chunks
+from kb.large_base import MANY, drop_indexes, tend_index
 from kb.rows import parse_row, row_metadata
 from kb.vector_index import Pool, check_model, fetch, reported
 from kb.vectors import Vector, literal
@@ -25,8 +26,24 @@ _SET_VECTOR = (
     "update knowledge_chunks set embedding = %(vector)s::vector, embedding_model = %(model)s where id = %(id)s"
 )
 
-BATCH = 64
-"""Rows embedded and committed at a time."""
+_UPSERT = """
+insert into knowledge_chunks as k (id, content, metadata, content_hash, embedding, embedding_model)
+select id, content, metadata, digest, vector, %(model)s
+from unnest(%(ids)s::uuid[], %(contents)s::text[], %(metadata)s::jsonb[], %(digests)s::text[], %(vectors)s::vector[])
+    as given (id, content, metadata, digest, vector)
+on conflict (id) do update set content = excluded.content, metadata = excluded.metadata,
+    content_hash = excluded.content_hash, embedding = null, embedding_model = null
+"""
+
+# A step of its own: a row whose text changes under an equal vector loses it, as one edited by hand does.
+_SET_VECTORS = """
+update knowledge_chunks as k set embedding = given.vector, embedding_model = %(model)s
+from unnest(%(ids)s::uuid[], %(vectors)s::vector[]) as given (id, vector)
+where k.id = given.id and k.embedding is null
+"""
+
+BATCH = 128
+"""Rows embedded and committed at a time: what an import that is killed has to embed again."""
 
 _NAMESPACE = uuid.UUID("5f0c0a52-6a43-5b0e-9d0a-0b5f3f1d8c11")
 
@@ -45,7 +62,9 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class Row:
+    """A chunk with what is stored beside it."""
+
     id: uuid.UUID
     chunk: Chunk
     metadata: dict[str, Any]
@@ -81,7 +100,7 @@ async def import_articles(
     """
     if not rebuild:
         await check_model(pool, embedder.model_id)
-    rows = list(_rows(chunks, category))
+    rows = list(make_rows(chunks, category))
     known = await _known(pool, rows)
     fresh = [row for row in rows if known.get(row.id) != row.digest]
     added = sum(row.id not in known for row in rows)
@@ -96,17 +115,21 @@ async def import_articles(
     )
     if dry_run:
         return report
+    if report.embedded > MANY:
+        await drop_indexes(pool)
     done = 0
     for batch in _batches(fresh):
-        await _write(pool, batch, await embed_chunks(embedder, [row.chunk for row in batch]), embedder.model_id)
+        await write_rows(pool, batch, await embed_chunks(embedder, [row.chunk for row in batch]), embedder.model_id)
         done += len(batch)
         progress(done, report.embedded)
-    async with reported(), pool.connection() as conn:
-        await conn.execute("delete from knowledge_chunks where id = any(%(ids)s)", {"ids": stale})
+    if stale:
+        async with reported(), pool.connection() as conn:
+            await conn.execute("delete from knowledge_chunks where id = any(%(ids)s)", {"ids": stale})
     for ids in _batches(others):
         await _embed_again(pool, embedder, ids)
         done += len(ids)
         progress(done, report.embedded)
+    await tend_index(pool, embedder.model_id)
     logger.info("knowledge imported", extra={"action": "import", "added": added, "embedded": report.embedded})
     return report
 
@@ -140,7 +163,8 @@ async def embed_waiting(pool: Pool, embedder: Embedder, *, limit: int = BATCH) -
     return len(rows)
 
 
-def _rows(chunks: Iterable[Chunk], category: str) -> Iterator[_Row]:
+def make_rows(chunks: Iterable[Chunk], category: str = "") -> Iterator[Row]:
+    """Give each chunk the id it keeps over imports, and a digest of what is stored of it."""
     passages: dict[str, int] = {}
     for given in chunks:
         chunk = replace(given, category=category) if category else given
@@ -150,7 +174,7 @@ def _rows(chunks: Iterable[Chunk], category: str) -> Iterator[_Row]:
             key = f"#{place}"
         metadata = row_metadata(chunk)
         facts = json.dumps([chunk.content, metadata, chunk.question or chunk.content], sort_keys=True)
-        yield _Row(
+        yield Row(
             id=uuid.uuid5(_NAMESPACE, f"{chunk.source}\n{chunk.entry_id}\n{key}"),
             chunk=chunk,
             metadata=metadata,
@@ -158,7 +182,7 @@ def _rows(chunks: Iterable[Chunk], category: str) -> Iterator[_Row]:
         )
 
 
-async def _known(pool: Pool, rows: Sequence[_Row]) -> dict[uuid.UUID, str | None]:
+async def _known(pool: Pool, rows: Sequence[Row]) -> dict[uuid.UUID, str | None]:
     found = await fetch(
         pool,
         "select id, content_hash from knowledge_chunks where id = any(%(ids)s)",
@@ -167,13 +191,14 @@ async def _known(pool: Pool, rows: Sequence[_Row]) -> dict[uuid.UUID, str | None
     return {row["id"]: row["content_hash"] for row in found}
 
 
-async def _stale(pool: Pool, rows: Sequence[_Row]) -> list[uuid.UUID]:
+async def _stale(pool: Pool, rows: Sequence[Row]) -> list[uuid.UUID]:
     found = await fetch(
         pool,
-        "select id from knowledge_chunks where metadata ->> 'source' = any(%(sources)s) and not id = any(%(ids)s)",
-        {"sources": sorted({row.chunk.source for row in rows} - {""}), "ids": [row.id for row in rows]},
+        "select id from knowledge_chunks where metadata ->> 'source' = any(%(sources)s)",
+        {"sources": sorted({row.chunk.source for row in rows} - {""})},
     )
-    return [row["id"] for row in found]
+    given = {row.id for row in rows}
+    return [row["id"] for row in found if row["id"] not in given]
 
 
 async def _others(pool: Pool, without: set[uuid.UUID]) -> list[uuid.UUID]:
@@ -181,30 +206,23 @@ async def _others(pool: Pool, without: set[uuid.UUID]) -> list[uuid.UUID]:
     return [row["id"] for row in found if row["id"] not in without]
 
 
-async def _write(pool: Pool, rows: Sequence[_Row], vectors: Sequence[Vector], model_id: str) -> None:
-    values = [
-        {
-            "id": row.id,
-            "content": row.chunk.content,
-            "metadata": Jsonb(row.metadata),
-            "digest": row.digest,
-            "vector": literal(vector),
-            "model": model_id,
-        }
-        for row, vector in zip(rows, vectors, strict=True)
-    ]
-    async with reported(), pool.connection() as conn, conn.transaction(), conn.cursor() as cursor:
-        # In two steps: a row whose text changes under an equal vector loses it, as one edited by hand does.
-        await cursor.executemany(
-            "insert into knowledge_chunks (id, content, metadata, content_hash) "
-            "values (%(id)s, %(content)s, %(metadata)s, %(digest)s) on conflict (id) do update "
-            "set content = excluded.content, metadata = excluded.metadata, content_hash = excluded.content_hash",
-            values,
-        )
-        await cursor.executemany(
-            _SET_VECTOR,
-            values,
-        )
+async def write_rows(pool: Pool, rows: Sequence[Row], vectors: Sequence[Vector], model_id: str) -> None:
+    """Store rows with their vectors: few statements, because each of them is noted as a change of the base.
+
+    Raises:
+        IndexUnavailableError: the database does not answer.
+    """
+    values = {
+        "ids": [row.id for row in rows],
+        "contents": [row.chunk.content for row in rows],
+        "metadata": [json.dumps(row.metadata, ensure_ascii=False) for row in rows],
+        "digests": [row.digest for row in rows],
+        "vectors": [literal(vector) for vector in vectors],
+        "model": model_id,
+    }
+    async with reported(), pool.connection() as conn, conn.transaction():
+        await conn.execute(_UPSERT, values)
+        await conn.execute(_SET_VECTORS, values)
 
 
 async def _embed_again(pool: Pool, embedder: Embedder, ids: Sequence[uuid.UUID]) -> None:

@@ -15,7 +15,7 @@ _FILLER = re.compile(
     "怎么样|怎么办|怎么弄|怎么操作|怎么|怎样|如何|什么|多少钱|多少|哪里|哪些|哪个|为什么|为何|多久|几天|你们|我们|我的|你的|这个|那个|"
     "[的了吗呢啊吧呀是有在和与我你您他她它要想能会把被个啦哦嘛]"
 )
-_STOP = frozenset(
+STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         "a an the is are am be do does did i you me my your we our it this that to of for in on at with and or can "
@@ -70,7 +70,7 @@ def bigrams(cleaned: str) -> Counter[str]:
 def core(cleaned: str) -> frozenset[str]:
     """Return the bigrams and words that carry the matter, without polite and question words."""
     kept = _FILLER.sub(" ", cleaned)
-    return frozenset(unit for unit in bigrams(kept) if unit not in _STOP)
+    return frozenset(unit for unit in bigrams(kept) if unit not in STOP_WORDS)
 
 
 def covered(part: frozenset[str], whole: frozenset[str]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,20 @@ from kb.word_table import WordTable, searched_text
 LEG = "lexical"
 """The value of a hit's metadata `leg` that tells a grader not to read its score as a cosine."""
 
+READ_AT_ONCE = 2000
+"""Rows."""
+
+STAMPS = (
+    "select string_agg(uuid_send(id) || int8send(xmin::text::bigint), '' order by id) as stamps from knowledge_chunks"
+)
+"""A row's id and the transaction that wrote it last, of all rows in one value: that costs no object a row."""
+
+CHUNKS = "select id, content, metadata from knowledge_chunks where id = any(%(ids)s::uuid[]) order by id"
+
 VERSION = "select coalesce(max(id), 0) || '.' || count(*) as version from knowledge_changes"
+
+
+_STAMP_SIZE = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +49,8 @@ class Snapshot:
     version: str
     rows: Sequence[StoredChunk]
     words: WordTable
+    stamps: Sequence[bytes] = ()
+    """Which row at which of its states, in the order of `rows`."""
 
     def search(self, query: str, *, limit: int) -> list[Hit]:
         """Search by words alone: the best hits, best first, at most one per entry; their metadata names the leg."""
@@ -60,11 +76,11 @@ async def read_version(pool: Pool) -> str:
 
 
 class LexicalIndex:
-    """Keeps a snapshot of `knowledge_chunks`; read at the first search and again when the table changed."""
+    """Keeps a snapshot of `knowledge_chunks`; read at the first search, and what changed when the table changed."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._snapshot: Snapshot | None = None
+        self._snapshot = Snapshot(version="", rows=(), words=WordTable([]))
         self._reading = asyncio.Lock()
 
     async def current(self) -> Snapshot:
@@ -75,9 +91,8 @@ class LexicalIndex:
         """
         async with self._reading:
             version = await read_version(self._pool)
-            if self._snapshot is None or self._snapshot.version != version:
-                stored = await fetch(self._pool, "select id, content, metadata from knowledge_chunks order by id", {})
-                self._snapshot = await asyncio.to_thread(_read, version, stored)
+            if self._snapshot.version != version:
+                self._snapshot = await self._read(version, self._snapshot)
             return self._snapshot
 
     async def search(self, query: str, *, limit: int) -> list[Hit]:
@@ -89,13 +104,49 @@ class LexicalIndex:
         snapshot = await self.current()
         return await asyncio.to_thread(snapshot.search, query, limit=limit)
 
+    async def _read(self, version: str, earlier: Snapshot) -> Snapshot:
+        [row] = await fetch(self._pool, STAMPS, {})
+        kept, wanted = await asyncio.to_thread(_compare, row["stamps"] or b"", earlier)
+        fresh: list[StoredChunk] = []
+        stamps: list[bytes] = []
+        for start in range(0, len(wanted), READ_AT_ONCE):
+            # In portions: a large base at once would hold up everything else in this process.
+            portion = {_row_id(stamp): stamp for stamp in wanted[start : start + READ_AT_ONCE]}
+            stored = await fetch(self._pool, CHUNKS, {"ids": list(portion)})
+            # What changed since the stamps were taken has another one; the next reading sees that.
+            fresh += await asyncio.to_thread(_parse, stored)
+            stamps += (portion[str(found["id"])] for found in stored)
+        return await asyncio.to_thread(_join, version, earlier, kept, fresh, stamps)
 
-def _read(version: str, stored: Sequence[Mapping[str, Any]]) -> Snapshot:
-    rows = [
+
+def _compare(raw: bytes, earlier: Snapshot) -> tuple[list[int], list[bytes]]:
+    """Return the places of the rows that are as they were, and the stamps of all others."""
+    stamps = [raw[start : start + _STAMP_SIZE] for start in range(0, len(raw), _STAMP_SIZE)]
+    current, known = frozenset(stamps), frozenset(earlier.stamps)
+    kept = [place for place, stamp in enumerate(earlier.stamps) if stamp in current]
+    return kept, [stamp for stamp in stamps if stamp not in known]
+
+
+def _row_id(stamp: bytes) -> str:
+    return str(uuid.UUID(bytes=stamp[:16]))
+
+
+def _parse(stored: Sequence[Mapping[str, Any]]) -> list[StoredChunk]:
+    return [
         StoredChunk(row_id=str(row["id"]), metadata=row["metadata"], chunk=parse_row(row["content"], row["metadata"]))
         for row in stored
     ]
-    return Snapshot(version=version, rows=rows, words=WordTable([row.chunk for row in rows]))
+
+
+def _join(
+    version: str, earlier: Snapshot, kept: Sequence[int], fresh: Sequence[StoredChunk], stamps: Sequence[bytes]
+) -> Snapshot:
+    return Snapshot(
+        version=version,
+        rows=[*(earlier.rows[place] for place in kept), *fresh],
+        words=WordTable([row.chunk for row in fresh], earlier=earlier.words, kept=kept),
+        stamps=[*(earlier.stamps[place] for place in kept), *stamps],
+    )
 
 
 def _hit(row: StoredChunk, score: float) -> Hit:

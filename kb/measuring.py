@@ -68,6 +68,9 @@ class Measured:
     own: list[Example]
     """Questions of the base, asked as if they, or their entry, were not stored."""
     judged: list[Example]
+    searches: int
+    texts: int
+    """Texts that were searched for; what of them was embedded before cost nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +119,9 @@ async def measure(
     # A text under a title tells nothing about what its title answers.
     own = [] if is_titled else _own_questions(base)
     judged = [_Trial(text=label.question, truth=label.entry_id) for label in labels]
-    await retriever.warm([*probes(), *(trial.text for trial in [*own, *judged])])
-    search = _Search(retriever, progress, total=len(probes()) + len(own) + len(judged))
+    texts = [*probes(), *(trial.text for trial in [*own, *judged])]
+    await retriever.warm(texts)
+    search = _Search(retriever, progress, total=len(texts))
     scores = [score for text in probes() if (score := await search.best_score(text)) is not None]
     floor = float(np.quantile(scores, FLOOR_QUANTILE)) if scores else DEFAULT_FLOOR
     return Measured(
@@ -125,6 +129,8 @@ async def measure(
         is_titled_passages=is_titled,
         own=[made for trial in own if (made := await search.example(trial, floor, OWN_WEIGHT))],
         judged=[made for trial in judged if (made := await search.example(trial, floor, 1.0))],
+        searches=search.done,
+        texts=len(set(texts)),
     )
 
 

@@ -35,6 +35,7 @@ class MemoryRetriever:
         chunks, matrix, words = await self._load()
         if not asked or not chunks:
             return []
+        asked = words.spelled(asked)
         [vector] = await self._embedder.embed_questions([asked])
         scores = matrix @ vector
         nearest = np.argsort(-scores, kind="stable").tolist()

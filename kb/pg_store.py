@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from langchain_core.embeddings import Embeddings
@@ -16,17 +19,33 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kb.errors import IndexUnavailableError
-from kb.vector_index import TABLE, FoundRow, Pool, fetch
+from kb.large_base import NearIndex, find_index
+from kb.vector_index import TABLE, Connection, FoundRow, Pool, Row, fetch, reported
 from kb.vectors import Vector, literal
+
+_LOOK_SECONDS = 30
+"""How soon an index that was made or dropped meanwhile is noticed."""
+
+
+# Without the second one a search sees no more rows than the first one says.
+_SEARCH_WIDELY = (
+    "select set_config('hnsw.ef_search', '100', false), set_config('hnsw.iterative_scan', 'relaxed_order', false)"
+)
 
 
 class PgVectorIndex:
     """Nearest rows to a vector, among the rows of one embedding model."""
 
-    def __init__(self, store: PGVectorStore, pool: Pool, model_id: str) -> None:
+    def __init__(
+        self, store: PGVectorStore, pool: Pool, model_id: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._pool = pool
         self._model_id = model_id
+        self._clock = clock
+        self._near: NearIndex | None = None
+        self._looked_at = -math.inf
+        self._prepared: WeakSet[Connection] = WeakSet()
 
     async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
         """Return id, content, metadata and cosine *distance* of the nearest rows.
@@ -34,6 +53,24 @@ class PgVectorIndex:
         Raises:
             IndexUnavailableError: the database does not answer.
         """
+        if self._clock() - self._looked_at >= _LOOK_SECONDS:
+            self._near = await find_index(self._pool, self._model_id)
+            self._looked_at = self._clock()
+        # The store cannot name the column as the index of a large base knows it.
+        if self._near is not None and len(vector) == self._near.dimensions:
+            return await self._nearest_of_many(vector, self._near, limit)
+        return await self._nearest_of_all(vector, limit)
+
+    async def _nearest_of_many(self, vector: Vector, near: NearIndex, limit: int) -> list[FoundRow]:
+        async with reported(), self._pool.connection() as conn:
+            # For good, because nothing else searches this way; a transaction of its own would cost as much as a search.
+            if conn not in self._prepared:
+                await conn.execute(_SEARCH_WIDELY)
+                self._prepared.add(conn)
+            rows = await (await conn.execute(near.search(vector, limit=limit))).fetchall()
+        return _found(rows)
+
+    async def _nearest_of_all(self, vector: Vector, limit: int) -> list[FoundRow]:
         try:
             found = await self._store.asimilarity_search_with_score_by_vector(
                 vector.tolist(),
@@ -65,11 +102,16 @@ class PgVectorIndex:
             " where id = any(%(ids)s::uuid[]) and embedding_model = %(model)s",
             {"vector": literal(vector), "ids": list(row_ids), "model": self._model_id},
         )
-        return [
-            (str(row["id"]), row["content"], row["metadata"], float(row["distance"]))
-            for row in rows
-            if row["distance"] == row["distance"]
-        ]
+        return _found(rows)
+
+
+def _found(rows: Sequence[Row]) -> list[FoundRow]:
+    return [
+        (str(row["id"]), row["content"], row["metadata"], float(row["distance"]))
+        for row in rows
+        # A vector of zeros has no direction; its distance is not a number.
+        if row["distance"] == row["distance"]
+    ]
 
 
 @contextlib.asynccontextmanager

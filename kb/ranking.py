@@ -21,7 +21,12 @@ confuses 退货 with 退款. On four labelled sets the right entry came first fo
 
 def rank(hit: Hit) -> float:
     """Return what hits are ordered by: a reranker's score where there is one, else cosine and wording."""
-    return hit.score + WORDING_BONUS * hit.wording if hit.rerank_score is None else hit.rerank_score
+    return found_rank(hit) if hit.rerank_score is None else hit.rerank_score
+
+
+def found_rank(hit: Hit) -> float:
+    """Return what the search itself ranks a hit by; on one scale, whatever reranker there is."""
+    return hit.score + WORDING_BONUS * hit.wording
 
 
 def first_width(limit: int) -> int:

@@ -15,11 +15,12 @@ from kb.chunks import Hit
 from kb.embeddings import Embedder
 from kb.errors import IndexUnavailableError
 from kb.lexical import simplify
-from kb.lexical_index import LexicalIndex
+from kb.lexical_index import LexicalIndex, Snapshot
 from kb.ports import Breaker
 from kb.ranking import LEXICAL_WIDTH, MAX_QUERY, best_per_entry, first_width, with_wording
+from kb.rerank import RERANKED, Reranker
 from kb.rows import parse_row
-from kb.vector_index import VectorIndex
+from kb.vector_index import FoundRow, VectorIndex
 from kb.vectors import Vector, clean_text
 
 logger = logging.getLogger(__name__)
@@ -61,12 +62,18 @@ class PgRetriever:
     """
 
     def __init__(
-        self, index: VectorIndex, embedder: Embedder, lexical: LexicalIndex, patience: Patience | None = None
+        self,
+        index: VectorIndex,
+        embedder: Embedder,
+        lexical: LexicalIndex,
+        patience: Patience | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
         self._index = index
         self._embedder = embedder
         self._lexical = lexical
         self._patience = patience
+        self._reranker = reranker
         self._cache: OrderedDict[str, Vector] = OrderedDict()
 
     async def search(self, query: str, *, limit: int, without: Without = NOTHING) -> list[Hit]:
@@ -78,6 +85,8 @@ class PgRetriever:
         asked = asked_text(query)
         if not asked:
             return []
+        base = await self._lexical.current()
+        asked = base.words.spelled(asked)
         vector = self._cached(asked)
         if vector is None and self._patience is not None:
             vector = await self._try_embedding(asked, self._patience)
@@ -86,33 +95,42 @@ class PgRetriever:
                 return await self._lexical.search(asked, limit=limit)
         if vector is None:
             vector = await self._embed(asked)
-        return await self._nearest(asked, vector, limit, without)
+        # Who wants one hit, or leaves something out, measures the base: that is nothing to ask a service for.
+        if self._reranker is None or limit == 1 or without != NOTHING:
+            return await self._nearest(asked, vector, base, limit, without)
+        hits = await self._nearest(asked, vector, base, max(limit, RERANKED), without)
+        return best_per_entry(await self._reranker.rerank(query, hits), limit=limit)
 
     async def warm(self, queries: Sequence[str]) -> None:
         """Embed many queries at once, for searches soon to come.
 
         Raises:
-            IndexUnavailableError: the embedding service does not answer.
+            IndexUnavailableError: the store or the embedding service does not answer.
         """
-        texts = [text for text in dict.fromkeys(map(asked_text, queries)) if text and text not in self._cache]
-        for text, vector in zip(texts, await self._embedder.embed_questions(texts), strict=True):
+        spelled = (await self._lexical.current()).words.spelled
+        texts = dict.fromkeys(spelled(asked_text(query)) for query in queries)
+        missing = [text for text in texts if text and text not in self._cache]
+        for text, vector in zip(missing, await self._embedder.embed_questions(missing), strict=True):
             self._keep(text, vector)
 
-    async def _nearest(self, asked: str, vector: Vector, limit: int, without: Without) -> list[Hit]:
-        base = await self._lexical.current()
-        worded = [base.rows[place].row_id for place in base.words.best(asked, limit=LEXICAL_WIDTH)]
+    async def _nearest(self, asked: str, vector: Vector, base: Snapshot, limit: int, without: Without) -> list[Hit]:
         width = first_width(limit)
+        # The words are looked up while the database looks at the vectors.
+        rows, worded = await asyncio.gather(self._index.nearest(vector, limit=width), self._worded(asked, vector, base))
         while True:
-            rows = await self._index.nearest(vector, limit=width)
-            pieces = [piece for row in rows if without.keeps(piece := _hit(*row))]
-            if len(rows) < width or len({piece.entry_id for piece in pieces}) >= limit:
+            pieces = {row[0]: piece for row in rows if without.keeps(piece := _hit(*row))}
+            if len(rows) < width or len({piece.entry_id for piece in pieces.values()}) >= limit:
                 break
             width *= 4
-        missed = set(worded) - {piece.chunk_id for piece in pieces}
-        if missed:
-            found = await self._index.scored(vector, sorted(missed))
-            pieces += [piece for row in found if without.keeps(piece := _hit(*row))]
-        return best_per_entry(with_wording(asked, pieces, base.words), limit=limit)
+            rows = await self._index.nearest(vector, limit=width)
+        for row in worded:
+            if row[0] not in pieces and without.keeps(piece := _hit(*row)):
+                pieces[row[0]] = piece
+        return best_per_entry(with_wording(asked, pieces.values(), base.words), limit=limit)
+
+    async def _worded(self, asked: str, vector: Vector, base: Snapshot) -> list[FoundRow]:
+        places = base.words.best(asked, limit=LEXICAL_WIDTH)
+        return await self._index.scored(vector, [base.rows[place].row_id for place in places]) if places else []
 
     async def _try_embedding(self, text: str, patience: Patience) -> Vector | None:
         if not patience.breaker.allow():

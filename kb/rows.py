@@ -23,6 +23,7 @@ def passage_content(headings: tuple[str, ...], passage: str) -> str:
 def row_metadata(chunk: Chunk) -> dict[str, Any]:
     """Return the metadata of a row; the answer stands in the content only, so that editing that is enough."""
     return {
+        **dict(chunk.facts),
         "entry_id": chunk.entry_id,
         "source": chunk.source,
         "question": chunk.question,

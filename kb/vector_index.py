@@ -17,7 +17,8 @@ from kb.vectors import Vector
 TABLE = "knowledge_chunks"
 
 Row = dict[str, Any]
-Pool = AsyncConnectionPool[AsyncConnection[Row]]
+Connection = AsyncConnection[Row]
+Pool = AsyncConnectionPool[Connection]
 
 FoundRow = tuple[str, str, Mapping[str, Any], float]
 """Id, content, metadata and distance."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from scipy import sparse
 
 from kb.chunks import Chunk
 from kb.lexical import bigrams, clean, core
+from kb.spelling import Speller
 
 ANSWER_WEIGHT = 0.3
 """What a word in the answer counts beside one in the question."""
@@ -24,50 +26,86 @@ CORE_SHARE = 0.75
 _K1, _B = 1.2, 0.75  # BM25's usual constants
 
 
+_ENOUGH = 50_000
+"""Places of words looked at for one query; beyond that its most frequent words are passed over, they tell little."""
+
+
 class WordTable:
     """The words of some chunks: which chunk shares how much with a query, rare words counting more."""
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self._vocabulary: dict[str, int] = {}
-        counts = self._count(chunks)
-        rows = counts.shape[0]
-        found_in = np.bincount(counts.indices, minlength=len(self._vocabulary))
-        self._idf: NDArray[np.float64] = np.log(1 + (rows - found_in + 0.5) / (found_in + 0.5))
+    def __init__(self, chunks: Sequence[Chunk], *, earlier: WordTable | None = None, kept: Sequence[int] = ()) -> None:
+        """Count the words of the chunks; `kept` are places in an `earlier` table that come before them, as counted."""
+        self.vocabulary: dict[str, int] = dict(earlier.vocabulary) if earlier else {}
+        """The row of each unit in `postings`."""
+        fresh = self._count(chunks)
+        if earlier is not None:
+            old = earlier.postings[:, np.asarray(kept, dtype=np.int64)]
+            old.resize(len(self.vocabulary), len(kept))
+            fresh = sparse.hstack([old, fresh], format="csr")
+        self.postings: sparse.csr_matrix = self._without_dead(fresh)
+        """How often each unit is in each chunk, what is in the answer counting less."""
+        rows = self.postings.shape[1]
+        found_in = np.diff(self.postings.indptr)
+        self._idf = array("d", np.log(1 + (rows - found_in + 0.5) / (found_in + 0.5)).tobytes())
         self._rarest = math.log(1 + rows)
-        lengths = np.asarray(counts.sum(axis=1)).ravel()
+        lengths = np.asarray(self.postings.sum(axis=0), dtype=np.float64).ravel()
         usual = float(lengths.mean()) if rows else 1.0
-        damping = _K1 * (1 - _B + _B * np.repeat(lengths, np.diff(counts.indptr)) / max(usual, 1e-9))
-        counts.data = self._idf[counts.indices] * counts.data * (_K1 + 1) / (counts.data + damping)
-        self._postings = counts.T.tocsr()
+        self._damping = _K1 * (1 - _B + _B * lengths / max(usual, 1e-9))
+        self._speller = Speller(self.vocabulary, found_in)
+        self._weight_of = lru_cache(8192)(lambda text: self._weight(units(text)))
 
     def _count(self, chunks: Sequence[Chunk]) -> sparse.csr_matrix:
-        places: list[int] = []
-        columns: list[int] = []
-        weights: list[float] = []
+        # Arrays and not lists: the numbers of a large base as objects would take a gigabyte.
+        places, columns, weights = array("i"), array("i"), array("f")
         for place, chunk in enumerate(chunks):
             for unit, weight in _weighed(chunk).items():
                 places.append(place)
-                columns.append(self._vocabulary.setdefault(unit, len(self._vocabulary)))
+                columns.append(self.vocabulary.setdefault(unit, len(self.vocabulary)))
                 weights.append(weight)
-        shape = (len(chunks), len(self._vocabulary))
-        return sparse.csr_matrix((weights, (places, columns)), shape=shape, dtype=np.float32)
+        shape = (len(self.vocabulary), len(chunks))
+        cells = np.asarray(weights), (np.asarray(columns), np.asarray(places))
+        return sparse.csr_matrix(cells, shape=shape, dtype=np.float32)
+
+    def _without_dead(self, postings: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Forget the words that no chunk has any more."""
+        alive = np.diff(postings.indptr) > 0
+        if alive.all():
+            return postings
+        renamed = (np.cumsum(alive) - 1).tolist()
+        self.vocabulary = {unit: renamed[place] for unit, place in self.vocabulary.items() if alive[place]}
+        return postings[np.flatnonzero(alive)]
+
+    def spelled(self, query: str) -> str:
+        """Return the query with its slips corrected; see `kb.spelling`."""
+        return self._speller.correct(query)
 
     def best(self, query: str, *, limit: int) -> list[int]:
         """Return the places of the chunks BM25 ranks first; only those that share a word with the query."""
-        known = [self._vocabulary[unit] for unit in units(query) if unit in self._vocabulary]
-        if not known:
-            return []
-        scores = np.asarray(self._postings[known].sum(axis=0)).ravel()
-        width = min(limit, len(scores))
-        nearest = np.argpartition(-scores, width - 1)[:width]
-        ordered = sorted(nearest.tolist(), key=lambda place: (-scores[place], place))
-        return [place for place in ordered if scores[place] > 0]
+        scores = self._scores(query)
+        found = np.flatnonzero(scores)
+        if len(found) > limit:
+            found = found[np.argpartition(-scores[found], limit - 1)[:limit]]
+        return sorted(found.tolist(), key=lambda place: (-scores[place], place))
+
+    def _scores(self, query: str) -> NDArray[np.float64]:
+        starts, seen = self.postings.indptr, 0
+        scores = np.zeros(self.postings.shape[1])
+        known = [self.vocabulary[unit] for unit in units(query) if unit in self.vocabulary]
+        for word in sorted(known, key=lambda place: -self._idf[place]):
+            seen += int(starts[word + 1] - starts[word])
+            if seen > _ENOUGH:
+                break
+            places = self.postings.indices[starts[word] : starts[word + 1]]
+            counts = self.postings.data[starts[word] : starts[word + 1]]
+            # A place occurs once for a word, so that adding in bulk is safe.
+            scores[places] += self._idf[word] * counts * (_K1 + 1) / (counts + self._damping[places])
+        return scores
 
     def wording(self, query: str, text: str) -> float:
         """Tell how much of the wording is shared, 0..1: the mean of either side's covered share."""
         asked, found = units(query), units(text)
-        shared = self._weight(asked.keys() & found.keys())
-        mine, theirs = self._weight(asked), self._weight(found)
+        shared = self._weight(unit for unit in asked if unit in found)
+        mine, theirs = self._weight_of(query), self._weight_of(text)
         return (shared / mine + shared / theirs) / 2 if mine and theirs else 0.0
 
     def alike(self, query: str, text: str) -> float:
@@ -84,13 +122,17 @@ class WordTable:
         return 2 * self._weight(left & right) / total if total else 0.0
 
     def _weight(self, parts: Iterable[str]) -> float:
-        places = (self._vocabulary.get(unit) for unit in parts)
-        return sum(self._rarest if place is None else float(self._idf[place]) for place in places)
+        places = (self.vocabulary.get(unit) for unit in parts)
+        return sum(self._rarest if place is None else self._idf[place] for place in places)
 
 
 @lru_cache(8192)
 def units(text: str) -> Mapping[str, float]:
     """Return what a text is compared by: neighbouring Chinese characters, words, and whole other words."""
+    return _units(text)
+
+
+def _units(text: str) -> Mapping[str, float]:
     cleaned = clean(text)
     counted: dict[str, float] = dict(bigrams(cleaned))
     for word in rjieba.cut(cleaned):
@@ -108,8 +150,8 @@ def searched_text(chunk: Chunk) -> str:
 
 
 def _weighed(chunk: Chunk) -> Mapping[str, float]:
-    weighed = Counter(units(searched_text(chunk)))
+    weighed = Counter(_units(searched_text(chunk)))
     if chunk.question:
-        for unit, count in units(chunk.answer).items():
+        for unit, count in _units(chunk.answer).items():
             weighed[unit] += ANSWER_WEIGHT * count  # type: ignore[assignment]
     return weighed

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tools.messages import Choice, DeskEvent, DeskPlace, DeskPost, Handoff, Menu, Outbound, Page, SendLimits, Session
+from tools.messages import (
+    Choice,
+    DeskEvent,
+    DeskLabel,
+    DeskPlace,
+    DeskPost,
+    Handoff,
+    Menu,
+    Outbound,
+    Page,
+    SendLimits,
+    Session,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +127,8 @@ class MemoryDesk:
     """A desk that keeps what it was shown."""
 
     posts: list[DeskPost] = field(default_factory=list)
+    marks: list[DeskPost] = field(default_factory=list)
+    labels: list[DeskLabel] = field(default_factory=list)
     acknowledged: list[tuple[DeskEvent, str]] = field(default_factory=list)
 
     async def place(self, post: DeskPost, known: DeskPlace | None) -> DeskPlace:
@@ -127,6 +141,16 @@ class MemoryDesk:
         del place
         self.posts.append(post)
         return len(self.posts)
+
+    async def mark(self, post: DeskPost, place: DeskPlace) -> None:
+        """Mark a message as delivered."""
+        del place
+        self.marks.append(post)
+
+    async def label(self, post: DeskPost, place: DeskPlace) -> None:
+        """Show whose turn it is."""
+        del place
+        self.labels.append(post.label)
 
     async def acknowledge(self, event: DeskEvent, text: str) -> None:
         """Answer a person's action."""

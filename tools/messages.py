@@ -21,6 +21,22 @@ HandoffReason = Literal[
 ]
 """Why the bot hands a conversation over; `none_of_these` is the customer's answer to a menu."""
 
+DeskAction = Literal[
+    "text", "draft", "send", "confirm", "cancel",
+    "take", "assign", "give", "snooze", "done", "close", "mute", "unmute",
+    "note", "history", "who", "kb", "entry", "edited", "help", "unsupported",
+]  # fmt: skip
+"""What a person does at the desk.
+
+`text` goes to the customer, and so do `draft` (the card's), `send` (a hit of `kb`) and `confirm` (a long text that was
+held back, `cancel` drops it). `take` locks the ticket, `assign` asks for somebody to `give` it to, `snooze` puts it
+off, `done` and `close` end the takeover. `mute` keeps the bot silent. `note` is for colleagues only; `history`, `who`
+and `kb` ask for something; `entry` wants an article made of it. `edited` is a text changed after it was sent.
+"""
+
+DeskStatus = Literal["waiting", "taken", "snoozed", "bot"]
+"""Whose turn it is in a conversation, as the desk shows it."""
+
 ChoiceSource = Literal["click", "typed"]
 """How a customer chose."""
 
@@ -149,6 +165,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An entry that came close."""
+
+    entry_id: str
+    question: str
+    score: float
+    """Of 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
     """What a person needs to take a conversation over."""
 
@@ -163,6 +189,8 @@ class Handoff:
     history: tuple[Line, ...]
     draft: str
     """A proposed answer; empty when there is none."""
+    hits: tuple[Candidate, ...] = ()
+    """The entries that came closest, best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +203,51 @@ class DeskPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeskLabel:
+    """What the place of a conversation says at a glance."""
+
+    status: DeskStatus = "bot"
+    holder: str = ""
+    """Who has it."""
+    is_muted: bool = False
+    """The bot was told to be silent."""
+    is_closed: bool = False
+    """A person ended the conversation: nothing is expected here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskButton:
+    """Something to press under a post; what it carries must fit 64 bytes together."""
+
+    action: DeskAction
+    label: str
+    subject: str
+    """What it is about: a ticket, or the id of something held or offered."""
+    target: str = ""
+    """What is chosen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeskPost:
     """One thing to show at the desk: a ticket's card, or a line about the conversation."""
 
-    kind: Literal["card", "customer", "notice"]
-    """`card` opens a ticket, `customer` relays what the customer wrote, `notice` is kefu speaking."""
+    kind: Literal["card", "customer", "notice", "sent"]
+    """`card` opens a ticket, `customer` relays what the customer wrote, `notice` is kefu speaking, `sent` marks a
+    person's message as delivered."""
     thread_id: str
     customer_name: str
     text: str
     """The line; unused for a card."""
     handoff: Handoff | None = None
     """The ticket; set for a card."""
+    reply_to: int | None = None
+    """The message it is about."""
+    buttons: tuple[DeskButton, ...] = ()
+    label: DeskLabel = DeskLabel()
+    since: float | None = None
+    """Unix seconds of the customer's message that opened the ticket; set for a card."""
+    source: str = ""
+    """Where the customer came from, when known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,13 +261,21 @@ class DeskEvent:
     """The message answered, when it was a real reply."""
     agent: str
     """The person's display name."""
-    action: Literal["text", "draft", "done", "close", "help", "unsupported"]
-    """`text` goes to the customer; `draft` sends the card's draft; `done` and `close` end the takeover."""
+    action: DeskAction
     text: str
+    """What was written, or follows a command."""
     ticket_id: str | None = None
     """The ticket whose card was replied to, or whose button was pressed."""
     callback_id: str | None = None
     """Set when a button was pressed: the desk wants it acknowledged."""
+    agent_id: str = ""
+    """Who it was for certain: names repeat. Empty only where the desk has no ids."""
+    message_id: int | None = None
+    """The message itself; of a button the one it is under."""
+    subject: str = ""
+    """What a pressed button is about, when that is no ticket."""
+    target: str = ""
+    """What was chosen with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,5 +284,8 @@ class HumanReply:
 
     reply_id: str
     agent: str
-    action: Literal["text", "done", "close"]
+    action: Literal["text", "done", "close", "resume"]
+    """`text` goes to the customer, the others end the wait: `done` says so, `close` does not, `resume` is the bot
+    taking over because nobody answers."""
     text: str
+    """What the customer is told; of `done` and `close` unused, of `resume` it may be empty."""

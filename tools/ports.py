@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tools.messages import Choice, DeskEvent, DeskPlace, DeskPost, Handoff, Menu, Outbound, Page, SendLimits, Session
+from tools.messages import (
+    Choice,
+    DeskEvent,
+    DeskPlace,
+    DeskPost,
+    Handoff,
+    Menu,
+    Outbound,
+    Page,
+    SendLimits,
+    Session,
+)
 
 
 class Channel(Protocol):
@@ -71,6 +82,22 @@ class Desk(Protocol):
         Raises:
             TopicGoneError: the place was deleted; ask for a new one.
             DeskError: see `tools.errors`; `transient` says whether to try again.
+        """
+        ...
+
+    async def mark(self, post: DeskPost, place: DeskPlace) -> None:
+        """Mark a person's message as delivered; the post's text, if any, is said with it.
+
+        Raises:
+            DeskError: as for `post`.
+        """
+        ...
+
+    async def label(self, post: DeskPost, place: DeskPlace) -> None:
+        """Make the place show the post's label; a card also opens it again.
+
+        Raises:
+            DeskError: as for `post`.
         """
         ...
 

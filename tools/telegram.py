@@ -8,30 +8,44 @@ outbox waits as long as it asked and keeps the order, in every process.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import json
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
+from telegram import (
+    Bot,
+    BotCommand,
+    BotCommandScopeChat,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    ReplyParameters,
+)
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
-from telegram.request import HTTPXRequest
 
 from tools.errors import DeskError, DeskSetupError, DeskUnavailableError, TopicGoneError
 from tools.messages import DeskEvent, DeskPlace, DeskPost
-from tools.telegram_cards import MESSAGE_LIMIT, Rendered, plain_within, render, topic_name
+from tools.telegram_cards import (
+    COMMAND_MENU,
+    DELIVERED,
+    MESSAGE_LIMIT,
+    Rendered,
+    escape_within,
+    plain_within,
+    render,
+    topic_name,
+)
+from tools.telegram_http import BotRequest, SlowDownError, without_token
 from tools.telegram_updates import UPDATE_KINDS
 
 logger = logging.getLogger(__name__)
 
 CALLBACK_ANSWER_LIMIT = 200
-_BOT = re.compile(r"/bot[^/\s]+/")
+REACTION = "👌"
+"""Says that a message was delivered; a tick is none of the reactions Telegram knows."""
 POLL_GRACE_SECONDS = 10
 """How much longer than asked a long poll may take before the connection counts as dead."""
 
@@ -58,9 +72,9 @@ class TelegramDesk:
         self, *, token: SecretStr, chat_id: int, api_base: str = "https://api.telegram.org", timeout: float = 10
     ) -> None:
         # httpx logs whole addresses at INFO, and the token is part of them.
-        logging.getLogger("httpx").addFilter(_without_token)
+        logging.getLogger("httpx").addFilter(without_token)
         self._chat_id = chat_id
-        self._request = _Request(timeout, api_base)
+        self._request = BotRequest(timeout, api_base)
         self._bot = Bot(
             token.get_secret_value(),
             base_url=f"{api_base}/bot",
@@ -96,7 +110,40 @@ class TelegramDesk:
             DeskError: something at the desk must be mended first; the message says what.
         """
         with self._desk_errors():
-            return await self._send(render(post, in_topic=place.topic_id is not None), place.topic_id)
+            rendered = render(post, in_topic=place.topic_id is not None)
+            return await self._send(rendered, place.topic_id, post.reply_to)
+
+    async def mark(self, post: DeskPost, place: DeskPlace) -> None:
+        """Put a reaction on a person's message, and say the post's text; without reactions say that it arrived.
+
+        A message or a topic that is gone needs no mark any more.
+
+        Raises:
+            DeskError: as for `post`.
+        """
+        with contextlib.suppress(TopicGoneError), self._desk_errors():
+            is_marked = post.reply_to is not None and await self._react(post.reply_to)
+            if post.text or not is_marked:
+                text = Rendered(html=escape_within(post.text or DELIVERED, MESSAGE_LIMIT))
+                await self._send(text, place.topic_id, post.reply_to)
+
+    async def label(self, post: DeskPost, place: DeskPlace) -> None:
+        """Name the topic after whose turn it is; it is closed with the conversation and opened when a person waits.
+
+        Raises:
+            DeskError: as for `post`.
+        """
+        if place.topic_id is None:
+            return
+        with contextlib.suppress(TopicGoneError), self._desk_errors():
+            if post.label.status in {"waiting", "taken"}:
+                with _topic_errors():
+                    await self._bot.reopen_forum_topic(self._chat_id, place.topic_id)
+            with _topic_errors():
+                await self._bot.edit_forum_topic(self._chat_id, place.topic_id, name=topic_name(post))
+            if post.label.is_closed:
+                with _topic_errors():
+                    await self._bot.close_forum_topic(self._chat_id, place.topic_id)
 
     async def acknowledge(self, event: DeskEvent, text: str) -> None:
         """Answer a press of a button with a pop-up, anything else with a message in its place.
@@ -144,6 +191,16 @@ class TelegramDesk:
         with self._desk_errors():
             await self._bot.delete_webhook(drop_pending_updates=False)
 
+    async def offer_commands(self) -> None:
+        """Have Telegram offer the commands to whoever types a slash in the chat.
+
+        Raises:
+            DeskError: as for `post`.
+        """
+        commands = [BotCommand(name, words) for name, words in COMMAND_MENU.items()]
+        with self._desk_errors():
+            await self._bot.set_my_commands(commands, scope=BotCommandScopeChat(self._chat_id))
+
     async def delivery(self) -> Delivery:
         """Ask how Telegram hands over updates now."""
         with self._desk_errors():
@@ -190,8 +247,17 @@ class TelegramDesk:
             return None
         return topic.message_thread_id
 
-    async def _send(self, rendered: Rendered, topic_id: int | None) -> int:
-        rows = [[InlineKeyboardButton(button.label, callback_data=button.data) for button in rendered.buttons]]
+    async def _react(self, message_id: int) -> bool:
+        """Return whether the message needs no other mark."""
+        try:
+            return await self._bot.set_message_reaction(self._chat_id, message_id, REACTION)
+        except BadRequest as error:
+            return "not found" in error.message.lower()
+
+    async def _send(self, rendered: Rendered, topic_id: int | None, reply_to: int | None = None) -> int:
+        rows = [
+            [InlineKeyboardButton(button.label, callback_data=button.data) for button in row] for row in rendered.rows
+        ]
         with _topic_errors():
             message = await self._bot.send_message(
                 self._chat_id,
@@ -201,17 +267,17 @@ class TelegramDesk:
                 reply_markup=InlineKeyboardMarkup(rows) if rendered.buttons else None,
                 # A preview would have Telegram fetch whatever address a customer wrote.
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
+                reply_parameters=_reply_parameters(reply_to),
             )
         return message.message_id
 
     async def _reply(self, event: DeskEvent, text: str) -> None:
-        target = event.reply_to
         with _topic_errors():
             await self._bot.send_message(
                 self._chat_id,
                 text,
                 message_thread_id=event.place.topic_id,
-                reply_parameters=ReplyParameters(target, allow_sending_without_reply=True) if target else None,
+                reply_parameters=_reply_parameters(event.message_id or event.reply_to),
             )
 
     @contextlib.contextmanager
@@ -227,7 +293,7 @@ class TelegramDesk:
             return self._refused(error.message)
         if isinstance(error, InvalidToken | ChatMigrated | Forbidden):
             return DeskSetupError(self._lockout(error))
-        if isinstance(error, _SlowDownError):
+        if isinstance(error, SlowDownError):
             return DeskUnavailableError("Telegram asks to slow down", retry_after=error.retry_after)
         if isinstance(error, Conflict):
             return DeskUnavailableError(
@@ -262,76 +328,22 @@ class TelegramDesk:
         return f"the Telegram bot lacks a right in chat {self._chat_id}: make it an administrator with 'Manage topics'"
 
 
-def _without_token(record: logging.LogRecord) -> bool:
-    if isinstance(record.args, tuple):
-        record.args = tuple(_BOT.sub("/bot…/", str(part)) if "/bot" in str(part) else part for part in record.args)
-    return True
-
-
 @contextlib.contextmanager
 def _topic_errors() -> Iterator[None]:
     try:
         yield
     except BadRequest as error:
         words = error.message.lower()
+        if "topic_not_modified" in words:
+            return
         if "message thread not found" in words or "topic_deleted" in words or "topic_id_invalid" in words:
             raise TopicGoneError("the conversation's topic was deleted at the desk") from error
         raise
-
-
-class _SlowDownError(TelegramError):
-    """Telegram wants fewer requests."""
-
-    def __init__(self, retry_after: float | None) -> None:
-        super().__init__("Too Many Requests")
-        self.retry_after = retry_after
-
-
-class _Request(HTTPXRequest):
-    """HTTP for the client: reads 429 and strange answers itself, and leaves proxies out on loopback."""
-
-    def __init__(self, timeout: float, api_base: str) -> None:
-        super().__init__(
-            connect_timeout=timeout,
-            read_timeout=timeout,
-            write_timeout=timeout,
-            pool_timeout=timeout,
-            httpx_kwargs={"trust_env": not _is_loopback(api_base)},
-        )
-
-    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
-        """Send, and raise where the client would not do: its RetryAfter warns of its future type whenever it is made.
-
-        A success without a result would escape it as a KeyError.
-        """
-        status, payload = await super().do_request(*args, **kwargs)
-        if status == 429:
-            raise _SlowDownError(_retry_after(payload))
-        if status < 300 and not _has_result(payload):
-            raise TelegramError("this is not the Bot API; check TELEGRAM_API_BASE")
-        return status, payload
 
 
 def _is_update(update: object) -> bool:
     return isinstance(update, Mapping) and isinstance(update.get("update_id"), int)
 
 
-def _retry_after(payload: bytes) -> float | None:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return float(json.loads(payload)["parameters"]["retry_after"])
-    return None
-
-
-def _has_result(payload: bytes) -> bool:
-    with contextlib.suppress(ValueError):
-        answer: object = json.loads(payload)
-        return isinstance(answer, dict) and "result" in answer
-    return False
-
-
-def _is_loopback(api_base: str) -> bool:
-    host = urlsplit(api_base).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _reply_parameters(message_id: int | None) -> ReplyParameters | None:
+    return None if message_id is None else ReplyParameters(message_id, allow_sending_without_reply=True)

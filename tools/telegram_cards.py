@@ -5,17 +5,25 @@ Everything a customer or an article wrote is escaped and bounded here, so no tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 
-from tools.messages import DeskPost, Handoff, Line
+from tools.messages import DeskAction, DeskButton, DeskPost, DeskStatus, Handoff, Line
+from tools.telegram_buttons import button_data
 
 MESSAGE_LIMIT = 4096
 """Longest message; Telegram counts what people see, here UTF-16 units with markup are counted: never fewer."""
 TOPIC_NAME_LIMIT = 128
 
-NAME_LIMIT, QUESTION_LIMIT, LINE_LIMIT, DRAFT_LIMIT = 80, 700, 200, 1500
+NAME_LIMIT, QUESTION_LIMIT, LINE_LIMIT, DRAFT_LIMIT = 80, 700, 180, 1400
+CANDIDATE_LIMIT, HOLDER_LIMIT, BUTTON_LIMIT = 100, 20, 40
 HISTORY_LINES = 6
+CANDIDATES = 3
+BUTTONS_A_ROW = 2
+
+CHINA = timezone(timedelta(hours=8))
+"""The clock of those who read cards: a message cannot show everybody his own."""
 
 TRUNCATED = "…"
 DRAFT_TRUNCATED = "…(显示不下,发送的是全文)"
@@ -29,8 +37,32 @@ REASONS = {
     "failure": "机器人处理出错",
 }
 SPEAKERS = {"customer": "客户", "bot": "机器人", "human": "人工"}
-TOPIC_HINT = "直接在本话题里回复即可发给客户,/done 交还机器人"
-REPLY_HINT = "请“回复”本条消息,内容会发给客户;回复 /done 交还机器人"
+TOPIC_HINT = "直接在本话题里回复即可发给客户(想改草稿就回复您自己的话),/help 看全部命令,/done 交还机器人"
+REPLY_HINT = "请“回复”本条消息,内容会发给客户(想改草稿就回复您自己的话);/help 看全部命令,回复 /done 交还机器人"
+DELIVERED = "✓ 已送达客户"
+STATUS_SIGNS: Mapping[DeskStatus, str] = {"waiting": "🔴", "taken": "🟡", "snoozed": "⏰", "bot": "🟢"}
+MUTED = "🔇"
+COMMAND_MENU: Mapping[str, str] = {
+    "take": "接手这位客户",
+    "done": "处理完毕,交还机器人",
+    "close": "结束接待,不通知客户",
+    "note": "内部备注,客户看不到",
+    "history": "最近 20 条对话",
+    "who": "谁在接待、还能发几条",
+    "kb": "查知识库",
+    "mute": "让机器人沉默",
+    "unmute": "让机器人恢复接待",
+    "help": "使用说明",
+}
+"""What Telegram offers when somebody types a slash."""
+CARD_BUTTONS: tuple[tuple[DeskAction, str], ...] = (
+    ("draft", "发送草稿"),
+    ("take", "接手"),
+    ("assign", "转给…"),
+    ("snooze", "稍后 10 分钟"),
+    ("done", "交还机器人"),
+    ("entry", "加入知识库"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,21 +80,32 @@ class Rendered:
     html: str
     buttons: tuple[Button, ...] = ()
 
+    @property
+    def rows(self) -> list[tuple[Button, ...]]:
+        """The buttons as they are laid out."""
+        width = BUTTONS_A_ROW
+        return [self.buttons[start : start + width] for start in range(0, len(self.buttons), width)]
+
 
 def render(post: DeskPost, *, in_topic: bool) -> Rendered:
     """Turn a post into a message; `in_topic` says whether the conversation has a forum topic of its own."""
     if post.handoff is not None:
-        return Rendered(html=_card(post, post.handoff, in_topic=in_topic), buttons=_buttons(post.handoff))
+        return Rendered(html=_card(post, post.handoff, in_topic=in_topic), buttons=_card_buttons(post.handoff))
     name = _name(post)
     head = f"👤 {name}:"
-    if post.kind == "notice":
+    if post.kind != "customer":
         head = "ℹ️ " if in_topic else f"ℹ️ {name}:"
-    return Rendered(html=head + escape_within(post.text, MESSAGE_LIMIT - _units(head)))
+    buttons = tuple(map(_button, post.buttons))
+    return Rendered(html=head + escape_within(post.text, MESSAGE_LIMIT - _units(head)), buttons=buttons)
 
 
 def topic_name(post: DeskPost) -> str:
-    """Name the customer's topic: plain text, never empty, within Telegram's limit."""
-    return _cut(_display_name(post), TOPIC_NAME_LIMIT)
+    """Name the customer's topic, with a sign of whose turn it is: plain text, within Telegram's limit."""
+    label = post.label
+    head = STATUS_SIGNS[label.status] + (MUTED if label.is_muted else "") + " "
+    holder = _one_line(_sendable(label.holder)) if label.status in {"taken", "snoozed"} else ""
+    tail = f" · {_cut(holder, HOLDER_LIMIT)}" if holder else ""
+    return head + _cut(_display_name(post), TOPIC_NAME_LIMIT - _units(head + tail)) + tail
 
 
 def escape_within(text: str, limit: int, *, mark: str = TRUNCATED) -> str:
@@ -88,10 +131,17 @@ def plain_within(text: str, limit: int) -> str:
 
 def _card(post: DeskPost, handoff: Handoff, *, in_topic: bool) -> str:
     parts = [
-        f"🙋 <b>{_name(post)}</b>",
+        f"🙋 <b>{_name(post)}</b>" + (f" · 来自 {escape_within(_one_line(post.source), 60)}" if post.source else ""),
+        *([f"🕐 {_clock(post.since)} 起等待"] if post.since else []),
         f"❓ <blockquote>{escape_within(handoff.question, QUESTION_LIMIT)}</blockquote>",
         f"📌 {_reason(handoff)}",
     ]
+    if handoff.hits:
+        parts.append("🔎 最接近的条目")
+        parts += [
+            f"· {escape_within(_one_line(entry.question), CANDIDATE_LIMIT)}({entry.score:.0%})"
+            for entry in handoff.hits[:CANDIDATES]
+        ]
     if handoff.history:
         parts.append("🕘 最近对话")
         parts += [_history_line(line) for line in handoff.history[-HISTORY_LINES:]]
@@ -100,6 +150,10 @@ def _card(post: DeskPost, handoff: Handoff, *, in_topic: bool) -> str:
         parts.append(f"💡 建议回复\n<blockquote>{draft}</blockquote>")
     parts.append(f"<i>{TOPIC_HINT if in_topic else REPLY_HINT}</i>")
     return "\n".join(parts)
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).astimezone(CHINA).strftime("%m-%d %H:%M")
 
 
 def _reason(handoff: Handoff) -> str:
@@ -114,11 +168,13 @@ def _history_line(line: Line) -> str:
     return f"{SPEAKERS[line.speaker]}:{escape_within(_one_line(line.text), LINE_LIMIT)}"
 
 
-def _buttons(handoff: Handoff) -> tuple[Button, ...]:
-    done = Button(label="交还机器人", data=f"done:{handoff.ticket_id}")
-    if not handoff.draft:
-        return (done,)
-    return (Button(label="发送草稿", data=f"draft:{handoff.ticket_id}"), done)
+def _card_buttons(handoff: Handoff) -> tuple[Button, ...]:
+    shown = [(action, label) for action, label in CARD_BUTTONS if handoff.draft or action != "draft"]
+    return tuple(_button(DeskButton(action=action, label=label, subject=handoff.ticket_id)) for action, label in shown)
+
+
+def _button(button: DeskButton) -> Button:
+    return Button(label=plain_within(button.label, BUTTON_LIMIT), data=button_data(button))
 
 
 def _name(post: DeskPost) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from tools.messages import DeskEvent, DeskPlace
+from tools.messages import DeskAction, DeskEvent, DeskPlace
+from tools.telegram_buttons import read_button
 
-UPDATE_KINDS = ("message", "callback_query")
+UPDATE_KINDS = ("message", "edited_message", "callback_query")
 """The updates worth asking Telegram for; everything else is ignored anyway."""
 
 CONTENT_KINDS = frozenset(
@@ -17,18 +18,23 @@ CONTENT_KINDS = frozenset(
 )
 """Message fields a person fills; other fields without text are Telegram's own service messages."""
 
-COMMANDS: Mapping[str, Literal["done", "close", "help"]] = {
+COMMANDS: Mapping[str, DeskAction] = {
     "done": "done",
     "close": "close",
+    "take": "take",
+    "note": "note",
+    "history": "history",
+    "who": "who",
+    "kb": "kb",
+    "mute": "mute",
+    "unmute": "unmute",
     "help": "help",
     "start": "help",
 }
-BUTTONS: Mapping[str, Literal["draft", "done"]] = {"draft": "draft", "done": "done"}
-TICKET_ID = re.compile(r"[0-9a-zA-Z_-]{1,40}", re.ASCII)
-"""What a ticket is called: button data comes from people's programs, which can write anything into it."""
+WITH_WORDS = frozenset({"note", "kb"})
+"""Commands that are nothing without what follows them."""
 
 _Fields = Mapping[str, Any]
-_Action = Literal["text", "draft", "done", "close", "help", "unsupported"]
 
 
 def parse_update(update: Mapping[str, Any], *, chat_id: int, bot_id: int | None = None) -> DeskEvent | None:
@@ -37,7 +43,7 @@ def parse_update(update: Mapping[str, Any], *, chat_id: int, bot_id: int | None 
     A text counts when it is said in a customer's topic or as a real reply (with `bot_id`: outside topics, a reply to
     the bot). In a private chat with the bot any other text becomes `help`, because it was surely meant as an answer.
     Whatever starts with a slash is a command and never goes to a customer. A reply to one of the bot's cards names its
-    ticket, whatever it says. Edited messages are ignored.
+    ticket, whatever it says. An edited text is told as `edited`: what the customer has of it stays as it was.
     """
     if not isinstance(update, Mapping):
         return None
@@ -50,6 +56,9 @@ def parse_update(update: Mapping[str, Any], *, chat_id: int, bot_id: int | None 
     message = _fields(update, "message")
     if message is not None and _chat_of(message) == chat_id:
         return _said(update_id, message, chat_id, bot_id)
+    edited = _fields(update, "edited_message")
+    if edited is not None and _chat_of(edited) == chat_id:
+        return _edited(update_id, edited, chat_id)
     return None
 
 
@@ -57,21 +66,24 @@ def _pressed(update_id: int, query: _Fields, chat_id: int) -> DeskEvent | None:
     message = _fields(query, "message")
     agent = _person(_fields(query, "from"))
     callback_id = _text(query, "id")
-    button = _button(_text(query, "data"))
+    button = read_button(_text(query, "data"))
     if message is None or _chat_of(message) != chat_id or agent is None:
         return None
     if button is None or not callback_id:
         return None
-    action, ticket_id = button
     return DeskEvent(
         update_id=update_id,
         place=DeskPlace(chat_id=chat_id, topic_id=_topic_of(message)),
         reply_to=None,
-        agent=agent,
-        action=action,
+        agent=agent.name,
+        agent_id=agent.agent_id,
+        action=button.action,
         text="",
-        ticket_id=ticket_id,
+        ticket_id=button.ticket_id,
         callback_id=callback_id,
+        message_id=_integer(message, "message_id"),
+        subject=button.subject,
+        target=button.target,
     )
 
 
@@ -91,22 +103,41 @@ def _said(update_id: int, message: _Fields, chat_id: int, bot_id: int | None) ->
         update_id=update_id,
         place=DeskPlace(chat_id=chat_id, topic_id=topic_id),
         reply_to=reply_to,
-        agent=agent,
+        agent=agent.name,
+        agent_id=agent.agent_id,
         action=action,
-        text=text if action == "text" else "",
+        text=text if action == "text" else _argument(text) if action in WITH_WORDS else "",
         ticket_id=None if reply_to is None else _ticket_of(message, bot_id),
+        message_id=_integer(message, "message_id"),
     )
 
 
-def _action(message: _Fields, text: str) -> _Action | None:
+def _edited(update_id: int, message: _Fields, chat_id: int) -> DeskEvent | None:
+    agent, message_id = _author(message, chat_id), _integer(message, "message_id")
+    if agent is None or message_id is None:
+        return None
+    return DeskEvent(
+        update_id=update_id,
+        place=DeskPlace(chat_id=chat_id, topic_id=_topic_of(message)),
+        reply_to=None,
+        agent=agent.name,
+        agent_id=agent.agent_id,
+        action="edited",
+        text="",
+        message_id=message_id,
+    )
+
+
+def _action(message: _Fields, text: str) -> DeskAction | None:
     if text.startswith("/"):
-        return COMMANDS.get(_command(text), "help")
+        action = COMMANDS.get(_command(text), "help")
+        return "help" if action in WITH_WORDS and not _argument(text) else action
     if text:
         return "text"
     return "unsupported" if CONTENT_KINDS.intersection(message) else None
 
 
-def _unplaced_action(message: _Fields, action: _Action | None, text: str) -> _Action | None:
+def _unplaced_action(message: _Fields, action: DeskAction | None, text: str) -> DeskAction | None:
     """Decide on what belongs to no conversation: group chatter is none of our business, a known command is."""
     if _text(_fields(message, "chat") or {}, "type") == "private":
         return "help" if action in {"text", "unsupported"} else action
@@ -119,21 +150,35 @@ def _command(text: str) -> str:
     return words[0][1:].partition("@")[0].lower() if words and words[0].startswith("/") else ""
 
 
-def _author(message: _Fields, chat_id: int) -> str | None:
+def _argument(text: str) -> str:
+    """Return what follows a command."""
+    words = text.split(maxsplit=1)
+    return words[1].strip() if len(words) == 2 and text.startswith("/") else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Agent:
+    agent_id: str
+    name: str
+
+
+def _author(message: _Fields, chat_id: int) -> _Agent | None:
     sender_chat = _fields(message, "sender_chat")
     if sender_chat is None:
         return _person(_fields(message, "from"))
     if _integer(sender_chat, "id") != chat_id:
         return None  # a channel's post mirrored into the group: nobody here wrote it
     # An anonymous administrator: Telegram names a stand-in bot as the sender and the group itself as the author.
-    return _text(message, "author_signature") or _text(sender_chat, "title") or "匿名管理员"
+    # Their titles are all that tells them apart.
+    name = _text(message, "author_signature") or _text(sender_chat, "title") or "匿名管理员"
+    return _Agent(f"{chat_id}:{name}", name)
 
 
-def _person(user: _Fields | None) -> str | None:
+def _person(user: _Fields | None) -> _Agent | None:
     if user is None or _integer(user, "id") is None or user.get("is_bot") is True:
         return None
     full_name = f"{_text(user, 'first_name')} {_text(user, 'last_name')}".strip()
-    return full_name or _text(user, "username") or str(user["id"])
+    return _Agent(str(user["id"]), full_name or _text(user, "username") or str(user["id"]))
 
 
 def _topic_of(message: _Fields) -> int | None:
@@ -163,8 +208,8 @@ def _ticket_of(message: _Fields, bot_id: int | None) -> str | None:
     author = _fields(card, "from") or {}
     if author.get("is_bot") is not True or (bot_id is not None and author.get("id") != bot_id):
         return None
-    buttons = (_button(data) for data in _button_data(_fields(card, "reply_markup") or {}))
-    return next((button[1] for button in buttons if button is not None), None)
+    buttons = (read_button(data) for data in _button_data(_fields(card, "reply_markup") or {}))
+    return next((button.ticket_id for button in buttons if button is not None and button.ticket_id), None)
 
 
 def _button_data(markup: _Fields) -> Iterator[str]:
@@ -173,14 +218,6 @@ def _button_data(markup: _Fields) -> Iterator[str]:
         for key in row if isinstance(row, list) else []:
             if isinstance(key, Mapping):
                 yield _text(key, "callback_data")
-
-
-def _button(data: str) -> tuple[Literal["draft", "done"], str] | None:
-    """Return what a button does and its ticket; None for a button that is not ours."""
-    kind, _, ticket_id = data.partition(":")
-    if kind not in BUTTONS or not TICKET_ID.fullmatch(ticket_id):
-        return None
-    return BUTTONS[kind], ticket_id
 
 
 def _chat_of(message: _Fields) -> int | None:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from api.cli import demo, doctor, kb, outbox, prompts, retention, service, unknown
+from api.cli import accuracy, audit, demo, doctor, kb, outbox, prompts, retention, service, unknown
 from api.errors import ApiError
 from kb.errors import KbError
 from prompts.errors import PromptError
@@ -22,9 +22,11 @@ app = typer.Typer(
 service.register(app)
 demo.register(app)
 doctor.register(app)
+accuracy.register(app)
 app.add_typer(service.db, name="db")
 app.add_typer(kb.app, name="kb")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(audit.app, name="audit")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(unknown.app, name="unknown")
 app.add_typer(retention.app, name="retention")

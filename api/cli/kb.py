@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.cli import drafts
 from api.cli.common import Session, run_with_database
 from api.knowledge import open_knowledge
 from kb.calibration import Report
@@ -20,6 +21,7 @@ from kb.embeddings import make_embedder
 from kb.ingest import ImportReport, import_articles
 
 app = typer.Typer(help="The knowledge base the bot answers from.", no_args_is_help=True)
+app.add_typer(drafts.app, name="drafts")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -93,7 +95,6 @@ def search(
             return await knowledge.try_question(query, limit=top_k or session.settings.kb.kb_top_k)
 
     hits, grade = run_with_database(command)
-    decision = "answer" if grade.is_sure else "escalate"
     if as_json:
         results = [
             {"id": hit.chunk_id, "content": hit.content, "score": hit.score, "metadata": dict(hit.metadata)}
@@ -103,7 +104,7 @@ def search(
             "query": query,
             "results": results,
             "confidence": grade.confidence,
-            "decision": decision,
+            "decision": grade.decision,
             "threshold": grade.threshold,
         }
         typer.echo(json.dumps(body, ensure_ascii=False))
@@ -112,7 +113,7 @@ def search(
         first, *rest = hit.content.splitlines() or [""]
         typer.echo(f"{hit.score:.3f}  {first}")
         typer.echo("".join(f"       {line}\n" for line in rest), nl=False)
-    typer.echo(f"confidence {grade.confidence:.3f}, threshold {grade.threshold:.3f} → {decision}")
+    typer.echo(f"confidence {grade.confidence:.3f}, threshold {grade.threshold:.3f} → {grade.decision}")
 
 
 @app.command("list")

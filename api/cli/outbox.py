@@ -6,7 +6,9 @@ import json
 from typing import Annotated
 
 import typer
+from psycopg import Rollback
 
+from api.audit import cli_actor, record
 from api.cli.common import Session, run_with_database
 from api.database import Row
 from api.deliveries import Deliveries
@@ -15,6 +17,9 @@ from api.job_queue import JobQueue
 app = typer.Typer(help="Messages on their way out: what failed, retry it, drop it.", no_args_is_help=True)
 
 RowIds = Annotated[list[int], typer.Argument(help="Row ids, see `kefu outbox list`.")]
+
+ACTIONS = {"retry": "outbox.retried", "drop": "outbox.dropped"}
+"""In the audit log."""
 
 STATES = {"failed": ("failed", "unknown"), "waiting": ("pending", "sending")}
 
@@ -66,7 +71,14 @@ def _each(row_ids: list[int], verb: str) -> None:
         async with queue.app.open_async(session.pool):
             deliveries = Deliveries(session.pool, queue)
             act = deliveries.revive if verb == "retry" else deliveries.drop
-            return [row_id for row_id in row_ids if not await act(row_id)]
+            failed = []
+            for row_id in row_ids:
+                async with session.pool.connection() as conn, conn.transaction() as transaction:
+                    await record(conn, actor=cli_actor(), action=ACTIONS[verb], subject=str(row_id))
+                    if not await act(row_id):
+                        failed.append(row_id)
+                        raise Rollback(transaction)
+            return failed
 
     unknown = run_with_database(command)
     for row_id in unknown:

@@ -50,6 +50,6 @@ async def test_kb(body: TestKbRequest, services: ServicesDep) -> TestKbResponse:
             for hit in hits
         ],
         confidence=grade.confidence,
-        decision="answer" if grade.is_sure else "escalate",
+        decision=grade.decision,
         threshold=grade.threshold,
     )

@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 
 from graph.choices import record_choice
 from graph.context import Context
-from graph.questions import decision_of
+from graph.questions import answer_of, decision_of
 from graph.state import Question, State
 from tools.ports import Outbox
 
@@ -16,15 +16,10 @@ async def answer(state: State, runtime: Runtime[Context], *, outbox: Outbox) -> 
     """Say the answers of all sure questions in one message, naming the chunks they rest on."""
     del runtime
     turn = state["turn"]
-    questions: list[Question] = []
-    answers: dict[str, list[str]] = {}
-    for question in state["questions"]:
-        is_sure = decision_of(question) == "answer"
-        questions.append({**question, "is_answered": is_sure})
-        if is_sure:
-            answers.setdefault(_answer(question), _sources(question))
-    sources = [source for found in answers.values() for source in found]
-    text = "\n\n".join(answers)
+    questions: list[Question] = [
+        {**question, "is_answered": decision_of(question) == "answer"} for question in state["questions"]
+    ]
+    text, sources = answer_of(questions)
     await outbox.say(turn["thread_id"], turn["id"], "answer", text, sources=sources)
     await record_choice(turn, outbox)
     return {
@@ -32,11 +27,3 @@ async def answer(state: State, runtime: Runtime[Context], *, outbox: Outbox) -> 
         "clarification": None,
         "messages": [AIMessage(id=f"{turn['id']}:answer", content=text, additional_kwargs={"sources": sources})],
     }
-
-
-def _answer(question: Question) -> str:
-    return question.get("reply") or str(question["hits"][0]["answer"])
-
-
-def _sources(question: Question) -> list[str]:
-    return question["cited"] if question.get("reply") else [question["hits"][0]["chunk_id"]]

@@ -25,9 +25,10 @@ async def human_resume(state: State, runtime: Runtime[Context], *, outbox: Outbo
         await outbox.say(thread_id, reply.reply_id, "human", reply.text)
         return {"messages": [AIMessage(id=f"{reply.reply_id}:human", name="human", content=reply.text)]}
     await outbox.close_ticket(handoff["ticket_id"])
-    update: State = {"handoff": {**handoff, "is_open": False}}
-    if reply.action == "done":
-        text = texts.render("handed_back")
+    update: State = {"handoff": {**handoff, "is_open": False, "closed_by": reply.reply_id}}
+    # A bot that takes over by itself says what its caller found fit to say; who closes says nothing.
+    text = reply.text if reply.action == "resume" else texts.render("handed_back")
+    if text and reply.action != "close":
         await outbox.say(thread_id, reply.reply_id, "handed_back", text)
         update["messages"] = [AIMessage(id=f"{reply.reply_id}:handed_back", content=text)]
     return update

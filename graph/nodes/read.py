@@ -10,7 +10,7 @@ from dataclasses import asdict
 from langgraph.runtime import Runtime
 
 from graph.context import Context, context_of
-from graph.history import lines_of
+from graph.history import lines_of, notes_of
 from graph.reader import Reader, Reading
 from graph.state import Question, State
 from graph.support import doubts
@@ -40,9 +40,10 @@ async def read(state: State, runtime: Runtime[Context], *, reader: Reader | None
 
 
 async def _reading_of(question: Question, state: State, context: Context, reader: Reader) -> Reading:
-    # One way to search for it: it was understood as it stands, and the reader needs no history either.
+    # One way to search for it: it was understood as it stands, and the reader needs no history either, but for what
+    # the customer has told a person and shall not be asked again.
     is_alone = len(question["queries"]) == 1
-    history: Sequence[str] = () if is_alone else lines_of(state, context.history_lines)
+    history: Sequence[str] = notes_of(state) if is_alone else lines_of(state, context.history_lines)
     hits = [Hit(**hit) for hit in question["hits"][: context.top_k]]
     return await reader.read(question["text"], hits, history=history, seconds=context.model_timeout_seconds)
 

@@ -32,7 +32,7 @@ async def test_the_whole_conversation(service):
     assert "小满" in card.text
     assert "如何退款?" in card.text
     assert card.topic_id is not None
-    assert [topic.name for topic in telegram.topics] == ["小满"]
+    assert [topic.name for topic in telegram.topics] == ["🔴 小满"]
 
     await wecom.customer_says(CUSTOMER, "在吗,急")
     relayed = await telegram.wait_for_message(lambda message: "在吗,急" in message.text, timeout=20)

@@ -15,12 +15,15 @@ import pytest
 from api.customers import Customers
 from api.database import Pool, Row
 from api.deliveries import Deliveries
+from api.desk_inbox import DeskInbox
+from api.handoff_timers import HandoffTimers
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
 from api.lifespan import make_saver
 from api.outbox import DurableOutbox
-from api.settings import variable_names
+from api.settings import HandoffSettings, variable_names
+from graph.assist import Assistant
 from graph.builder import build
 from graph.context import Context, Ports
 from graph.conversation import Conversation
@@ -174,9 +177,10 @@ class Works:
         self.inbox = Inbox(pool, queue)
         self.outbox = DurableOutbox(pool, queue, split=self.channel.split, has_desk=True)
         self.deliveries = Deliveries(pool, queue, limits=self.channel.limits, split=self.channel.split)
-        ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts)
-        self.graph = build(ports).compile(checkpointer=make_saver(pool))
+        self.ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts)
+        self.graph = build(self.ports).compile(checkpointer=make_saver(pool))
         self.conversation = Conversation(self.graph, self.outbox, Context())
+        self.desk_inbox = self.make_desk_inbox()
         self.embedded = self.cleaned = 0
         self.jobs = Jobs(
             pool=pool,
@@ -190,14 +194,32 @@ class Works:
             customers=Customers(pool, self.channel),
             texts=self.texts,
             limiter=RateLimiter(None, per_minute=1000),
+            timers=HandoffTimers(pool, queue, self.outbox, self.texts, HandoffSettings(_env_file=None)),
             embed_waiting=self._embed,
             run_retention=self._clean,
             keep_calibrated=self._calibrate,
+            try_question=self._try_question,
         )
         self._numbers = 0
 
     async def _clean(self) -> None:
         self.cleaned += 1
+
+    def make_desk_inbox(self, *, limits: SendLimits | None = None, **options: Any) -> DeskInbox:
+        """Build the desk's side of the inbox."""
+        return DeskInbox(
+            self.pool,
+            self.queue,
+            self.outbox,
+            self.texts,
+            split=self.channel.split,
+            limits=limits or self.channel.limits,
+            **options,
+        )
+
+    async def _try_question(self, query: str, limit: int) -> tuple[Sequence[Hit], Grade]:
+        hits = await self.knowledge.search(query, limit=limit)
+        return hits, self.knowledge.grade(query, hits)
 
     async def _calibrate(self) -> bool:
         return False
@@ -238,14 +260,17 @@ class Works:
 
     def set_limits(self, *, units: int, window_seconds: float = float("inf")) -> None:
         """Let the channel allow so many messages after each of the customer's."""
-        self._renew(
-            deliveries=Deliveries(
-                self.pool,
-                self.queue,
-                limits=SendLimits(units=units, window_seconds=window_seconds),
-                split=self.channel.split,
-            )
-        )
+        limits = SendLimits(units=units, window_seconds=window_seconds)
+        self._renew(deliveries=Deliveries(self.pool, self.queue, limits=limits, split=self.channel.split))
+        self.desk_inbox = self.make_desk_inbox(limits=limits)
+
+    def set_handoff(self, **variables: Any) -> None:
+        """Change what happens while a person has the conversation, by variables without their prefix."""
+        settings = HandoffSettings(_env_file=None, **{f"kefu_{name}": value for name, value in variables.items()})
+        context = Context(handoff_mode=settings.kefu_handoff_mode)
+        self.conversation = Conversation(self.graph, self.outbox, context, assistant=Assistant(self.ports))
+        timers = HandoffTimers(self.pool, self.queue, self.outbox, self.texts, settings)
+        self._renew(conversation=self.conversation, timers=timers)
 
     def set_burst(self, seconds: float) -> None:
         """Wait so long for the customer's next line."""
@@ -269,9 +294,13 @@ class Works:
 
     async def agent(self, text: str, **fields: Any) -> str:
         """Act at the desk, let the bot work, deliver everything; return what became of it."""
-        outcome = await self.inbox.store_desk_event(await self.event(text, **fields))
+        outcome = await self.act(await self.event(text, **fields))
         await self.work()
         return outcome
+
+    async def act(self, event: DeskEvent) -> str:
+        """Do something at the desk; return what became of it."""
+        return (await self.desk_inbox.store(event)).outcome
 
     async def event(self, text: str = "", **fields: Any) -> DeskEvent:
         """Make a desk event in the customer's topic."""

@@ -32,7 +32,7 @@ async def make_intake(works: Any, telegram: TelegramSimulator) -> AsyncIterator[
         def make() -> DeskIntake:
             desk = TelegramDesk(token=SecretStr(telegram.token), chat_id=telegram.chat_id, api_base=telegram.api_base)
             stack.push_async_callback(desk.close)
-            return DeskIntake(works.inbox, desk, works.texts, chat_id=telegram.chat_id)
+            return DeskIntake(works.desk_inbox, desk, works.texts, chat_id=telegram.chat_id)
 
         yield make
 

@@ -7,6 +7,7 @@ acceptance tests and in `test_jobs.py`.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import secrets
 import string
@@ -40,6 +41,10 @@ CHUNKS = split_markdown(
     source="shop.md",
 )
 CUSTOMER = "wmPolicy"
+REWORDED = "请问怎么退款呀"
+"""Near the entry, and not near enough to be answered unread."""
+WORDED = "您好，签收后七天内可以退款。"
+READING = json.dumps({"is_answered": True, "cited": [1], "answer": WORDED}, ensure_ascii=False)
 SEND = "kf/send_msg"
 
 
@@ -64,6 +69,14 @@ class Shop:
     async def gets(self, text: str, customer: str = CUSTOMER) -> None:
         """Wait until the customer was told this."""
         await self.wecom.wait_for_text(customer, text, timeout=20)
+
+    async def is_asked_back(self, customer: str = CUSTOMER) -> None:
+        """Wait until the customer was shown a menu."""
+
+        def has_menu() -> bool:
+            return any(sent.customer == customer and sent.msgtype == "msgmenu" for sent in self.wecom.sent)
+
+        await self.wecom.wait_until(has_menu, timeout=20)
 
 
 MakeShop = Callable[..., Awaitable[Shop]]
@@ -118,22 +131,33 @@ def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class TestChatModel:
-    """LLM slow, down, nonsense: bounded wait, then the entry's own text; never silence."""
+    """LLM slow, down, nonsense: bounded wait, then the question is asked back or handed over; never silence."""
 
     @pytest.fixture
     def make_model_shop(self, make_shop: MakeShop, models: ModelServer) -> MakeShop:
         async def make(**environment: str) -> Shop:
+            models.says = READING
             return await make_shop(
                 **{"LLM_API_BASE": models.api_base, "LLM_MODEL": "m", "KEFU_LLM_TIMEOUT_SECONDS": "2", **environment}
             )
 
         return make
 
-    async def test_a_model_that_answers_words_the_answer(self, make_model_shop: MakeShop, models: ModelServer) -> None:
-        models.says = "亲，七天内都可以退哦"
+    async def test_a_question_in_the_base_s_own_words_needs_no_model(
+        self, make_model_shop: MakeShop, models: ModelServer
+    ) -> None:
         shop = await make_model_shop()
         await shop.asks("如何退款?")
-        await shop.gets("亲，七天内都可以退哦")
+        await shop.gets(ANSWER)
+        assert models.calls["chat/completions"] == 0
+
+    async def test_a_question_in_other_words_is_read_and_answered(
+        self, make_model_shop: MakeShop, models: ModelServer
+    ) -> None:
+        shop = await make_model_shop()
+        await shop.asks(REWORDED)
+        await shop.gets(WORDED)
+        assert models.calls["chat/completions"] == 1
 
     @pytest.mark.parametrize(
         "failure",
@@ -152,24 +176,23 @@ class TestChatModel:
             "null",
         ],
     )
-    async def test_whatever_the_model_does_the_entry_is_sent(
+    async def test_whatever_the_model_does_the_customer_is_asked_back(
         self, make_model_shop: MakeShop, models: ModelServer, failure: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         shop = await make_model_shop(KEFU_LLM_FAILURES="1", KEFU_LLM_PAUSE_SECONDS="3600")
         models.breaks(failure)
         started = time.monotonic()
-        await shop.asks("如何退款?")
-        await shop.gets(ANSWER)
+        await shop.asks(REWORDED)
+        await shop.is_asked_back()
         assert time.monotonic() - started < 8
-        assert shop.wecom.texts_to(CUSTOMER) == [ANSWER]
-        assert "model_failed" in actions(caplog)
+        assert len([sent for sent in shop.wecom.sent if sent.customer == CUSTOMER]) == 1
         assert "job_retried" not in actions(caplog)
 
     async def test_a_refused_connection_is_no_silence(self, make_model_shop: MakeShop, models: ModelServer) -> None:
         shop = await make_model_shop()
         await models.stop()
-        await shop.asks("如何退款?")
-        await shop.gets(ANSWER)
+        await shop.asks(REWORDED)
+        await shop.is_asked_back()
 
     async def test_after_failures_in_a_row_nobody_waits_for_the_model(
         self, make_model_shop: MakeShop, models: ModelServer
@@ -179,8 +202,8 @@ class TestChatModel:
         )
         models.breaks("hang")
         for number in range(4):
-            await shop.asks("如何退款?", f"wm{number}")
-            await shop.gets(ANSWER, f"wm{number}")
+            await shop.asks(REWORDED, f"wm{number}")
+            await shop.is_asked_back(f"wm{number}")
         assert models.calls["chat/completions"] == 2
 
     async def test_a_model_that_is_back_words_the_answers_again(
@@ -188,11 +211,11 @@ class TestChatModel:
     ) -> None:
         shop = await make_model_shop(KEFU_LLM_FAILURES="1", KEFU_LLM_PAUSE_SECONDS="0")
         models.breaks("not_json")
-        await shop.asks("如何退款?", "wm1")
-        await shop.gets(ANSWER, "wm1")
+        await shop.asks(REWORDED, "wm1")
+        await shop.is_asked_back("wm1")
         models.heals()
-        await shop.asks("如何退款?", "wm2")
-        await shop.gets(models.says, "wm2")
+        await shop.asks(REWORDED, "wm2")
+        await shop.gets(WORDED, "wm2")
 
 
 class TestEmbeddings:

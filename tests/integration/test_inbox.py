@@ -288,17 +288,17 @@ class TestDesk:
 
     async def test_a_reply_is_stored_once_an_update_and_overtakes(self, works: Any) -> None:
         event = await works.event("可以刻字", update_id=5)
-        assert await works.inbox.store_desk_event(event) == "stored"
-        assert await works.inbox.store_desk_event(event) == "repeated"
-        jobs = await works.rows("select task_name, lock, priority from procrastinate_jobs")
-        assert jobs == [{"task_name": "turn", "lock": f"turn:{works.thread()}", "priority": DESK_PRIORITY}]
+        assert await works.act(event) == "stored"
+        assert await works.act(event) == "repeated"
+        jobs = await works.rows("select lock, priority from procrastinate_jobs where task_name = 'turn'")
+        assert jobs == [{"lock": f"turn:{works.thread()}", "priority": DESK_PRIORITY}]
         rows = await works.rows("select payload from inbox where origin = 'desk'")
         assert [row["payload"]["text"] for row in rows] == ["可以刻字"]
 
     async def test_a_draft_goes_out_once(self, works: Any) -> None:
         pressed = [await works.event(action="draft", ticket_id="ticket1", callback_id=str(n)) for n in range(2)]
-        assert await works.inbox.store_desk_event(pressed[0]) == "stored"
-        assert await works.inbox.store_desk_event(pressed[1]) == "stale"
+        assert await works.act(pressed[0]) == "stored"
+        assert await works.act(pressed[1]) == "stale"
         rows = await works.rows("select payload, outcome from inbox where origin = 'desk' order by id")
         assert [(row["payload"]["text"], row["outcome"]) for row in rows] == [("可以。", None), ("", "stale")]
         assert len(await works.waiting_jobs("turn")) == 1
@@ -306,7 +306,7 @@ class TestDesk:
     async def test_a_draft_is_stale_after_the_ticket_was_closed(self, works: Any) -> None:
         await works.outbox.close_ticket("ticket1")
         event = await works.event(action="draft", ticket_id="ticket1", callback_id="1")
-        assert await works.inbox.store_desk_event(event) == "stale"
+        assert await works.act(event) == "stale"
         assert await works.waiting_jobs() == []
 
     @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ class TestDesk:
         ],
     )
     async def test_what_belongs_to_no_conversation_is_unknown(self, works: Any, fields: dict[str, Any]) -> None:
-        assert await works.inbox.store_desk_event(await works.event("hi", **fields)) == "unknown"
+        assert await works.act(await works.event("hi", **fields)) == "unknown"
         assert await works.rows("select id from inbox where origin = 'desk'") == []
 
     async def test_a_reply_to_a_known_message_finds_its_conversation(self, works: Any) -> None:
@@ -328,16 +328,16 @@ class TestDesk:
         row = await works.deliveries.next(works.thread(), "desk")
         await works.deliveries.mark_sent(row, (works.chat_id, 31))
         event = await works.event("好", place=DeskPlace(chat_id=works.chat_id, topic_id=None), reply_to=31)
-        assert await works.inbox.store_desk_event(event) == "stored"
+        assert await works.act(event) == "stored"
 
     async def test_an_answer_to_a_post_still_in_flight_is_too_early(self, works: Any) -> None:
         event = await works.event("hi", place=DeskPlace(chat_id=works.chat_id, topic_id=8))
         await works.outbox.notify_desk(works.thread("wm2"), "t", "note", "看一下")
-        assert await works.inbox.store_desk_event(event) == "unknown"
+        assert await works.act(event) == "unknown"
         row = await works.deliveries.next(works.thread("wm2"), "desk")
-        assert await works.inbox.store_desk_event(event) == "too_early"
+        assert await works.act(event) == "too_early"
         await works.run("update outbox set tried_at = now() - interval '1 minute' where state = 'sending'")
-        assert await works.inbox.store_desk_event(event) == "unknown"
+        assert await works.act(event) == "unknown"
         await works.run("update outbox set tried_at = now() where state = 'sending'")
         await works.deliveries.mark_sent(row)
-        assert await works.inbox.store_desk_event(event) == "unknown"
+        assert await works.act(event) == "unknown"

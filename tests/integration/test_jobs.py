@@ -15,7 +15,8 @@ from procrastinate.jobs import Job
 from api.database import Pool, thread_lock
 from api.errors import BusyError
 from api.inbox import MAX_ATTEMPTS
-from api.jobs import STALLED_AFTER, Backoff
+from api.backoff import Backoff
+from api.jobs import STALLED_AFTER
 from api.lifespan import Services
 from api.settings import Settings
 from api.worker import _keep, worker_beside
@@ -110,7 +111,7 @@ class TestDeliver:
         works.desk.errors.append(DeskUnavailableError("no answer"))
         with pytest.raises(DeskUnavailableError):
             await works.jobs.deliver(works.thread(), "desk")
-        outcome = await works.inbox.store_desk_event(await works.event("收到"))
+        outcome = await works.act(await works.event("收到"))
         assert outcome == "stored"
 
     async def test_a_topic_deleted_at_the_desk_is_replaced(self, works: Any) -> None:
@@ -228,7 +229,7 @@ class TestTurn:
 
     async def test_a_crash_after_a_person_s_reply_doubles_nothing(self, works: Any) -> None:
         await wait_for_person(works)
-        await works.inbox.store_desk_event(await works.event("可以刻字。"))
+        await works.act(await works.event("可以刻字。"))
         mark_handled = works.jobs.inbox.mark_handled
 
         async def crash(*_: Any) -> None:
@@ -271,7 +272,7 @@ class TestTurn:
 
     async def test_a_desk_turn_that_keeps_failing_is_told_to_the_desk(self, works: Any) -> None:
         await wait_for_person(works)
-        await works.inbox.store_desk_event(await works.event("可以刻字。"))
+        await works.act(await works.event("可以刻字。"))
         await works.run("update inbox set attempts = %s where origin = 'desk'", MAX_ATTEMPTS)
         await works.work()
         assert await outcomes(works) == ["handled", "failed"]

@@ -186,13 +186,13 @@ async def test_an_unchanged_table_is_read_once(pool: Pool, monkeypatch: pytest.M
     import kb.lexical_index as module
 
     reads: list[int] = []
-    read = module._read
+    parse = module._parse
 
-    def counting(version: str, stored: Any) -> Any:
+    def counting(stored: Any) -> Any:
         reads.append(len(stored))
-        return read(version, stored)
+        return parse(stored)
 
-    monkeypatch.setattr(module, "_read", counting)
+    monkeypatch.setattr(module, "_parse", counting)
     await run(pool, "insert into knowledge_chunks (content) values ('能刻字吗\n可以刻字。')")
     index = LexicalIndex(pool)
     await asyncio.gather(*(index.search("刻字", limit=1) for _ in range(5)))

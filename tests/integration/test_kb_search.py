@@ -115,7 +115,9 @@ async def test_a_search_goes_on_while_the_base_is_rebuilt(pool: Pool, database_u
             await conn.execute(
                 "update knowledge_chunks set embedding = '[1,2,3]', embedding_model = 'new' where content like '运费%'"
             )
-        assert [hit.question for hit in await PgRetriever(index, embedder, LexicalIndex(pool)).search("运费", limit=5)] == ["如何退款?"]
+        assert [
+            hit.question for hit in await PgRetriever(index, embedder, LexicalIndex(pool)).search("运费", limit=5)
+        ] == ["如何退款?"]
 
 
 async def test_a_repeated_query_is_embedded_once(pool: Pool, database_uri: str) -> None:

@@ -1,4 +1,4 @@
-"""A chat and embeddings server on loopback that speaks OpenAI's protocol, and every way such a server fails.
+"""A chat, embeddings and reranking server on loopback in the usual protocols, and every way such a server fails.
 
 async with ModelServer() as server:
     # LLM_API_BASE=server.api_base, EMBEDDING_API_BASE=server.api_base
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -42,10 +43,17 @@ class ModelServer:
         self.calls: Counter[str] = Counter()
         """Requests by path, such as `chat/completions`, failed ones included."""
         self._embed = embed or _by_letters
+        self.relevance: dict[str, float] = {}
+        """Scores of documents by a part of their text; all others get 0."""
+        self.reranks: list[dict[str, Any]] = []
+        """The bodies of the rerankings that were answered."""
+        self.rerank_answer: dict[str, Any] | None = None
+        """Answered instead, whatever was asked."""
         self._failure: Failure | None = None
         routes = [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/embeddings", self._embeddings, methods=["POST"]),
+            Route("/v1/rerank", self._rerank, methods=["POST"]),
         ]
         self._server = LoopbackServer(Starlette(routes=routes), port=port)
 
@@ -66,7 +74,7 @@ class ModelServer:
 
     @property
     def api_base(self) -> str:
-        """The value for LLM_API_BASE or EMBEDDING_API_BASE."""
+        """The value for LLM_API_BASE, EMBEDDING_API_BASE or RERANK_API_BASE."""
         return f"{self._server.url}/v1"
 
     def breaks(self, failure: Failure) -> None:
@@ -100,6 +108,22 @@ class ModelServer:
             for index, vector in enumerate(vectors)
         ]
         return JSONResponse({"object": "list", "model": body["model"], "data": rows, "usage": _usage()})
+
+    async def _rerank(self, request: Request) -> Response:
+        self.calls["rerank"] += 1
+        if self._failure is not None:
+            return await self._fail(request, self._failure)
+        body = await request.json()
+        self.reranks.append({**body, "authorization": request.headers.get("authorization")})
+        scores = [
+            max((score for part, score in self.relevance.items() if part in document), default=0.0)
+            for document in body["documents"]
+        ]
+        results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+        results.sort(key=lambda result: -result["relevance_score"])
+        answer = self.rerank_answer or {"model": body["model"], "results": results[: body["top_n"]]}
+        # Not JSONResponse: a broken service writes NaN, which is no JSON.
+        return Response(json.dumps(answer), media_type="application/json")
 
     async def _fail(self, request: Request, failure: Failure) -> Response:
         if failure == "hang":

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import hmac
 import itertools
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -138,6 +139,15 @@ class TelegramSimulator:
         """Switch topics on or off in the group's settings."""
         self._state.is_forum = is_forum
 
+    @property
+    def reactions(self) -> Mapping[int, str]:
+        """What the bot reacted with, by message."""
+        return dict(self._state.reactions)
+
+    def set_reactions(self, *, allowed: bool) -> None:
+        """Allow reactions in the chat, or forbid them."""
+        self._state.can_react = allowed
+
     def set_topic_right(self, *, can_manage_topics: bool) -> None:
         """Give the bot the right to manage topics, or take it."""
         self._state.can_manage_topics = can_manage_topics
@@ -175,9 +185,22 @@ class TelegramSimulator:
         await self._state.add_update("callback_query", {**query, "message": self._state.message_json(message)})
         return callback_id
 
+    async def agent_edits(self, message_id: int, text: str) -> None:
+        """Have a person change what he wrote."""
+        body = {**self._state.said[message_id], "text": text, "edit_date": int(time.time())}
+        await self._state.add_update("edited_message", body)
+
+    async def repeat_last_update(self) -> None:
+        """Deliver the last update of a person once more, as after an answer that got lost."""
+        await self._state.repeat_last_update()
+
     async def delete_topic(self, topic_id: int) -> None:
         """Have a person delete a topic with everything in it."""
         del self._state.topics[topic_id]
+        self._state.deleted |= {message.message_id for message in self._state.messages if message.topic_id == topic_id}
+        self._state.deleted |= {
+            message_id for message_id, body in self._state.said.items() if body.get("message_thread_id") == topic_id
+        }
         self._state.messages = [message for message in self._state.messages if message.topic_id != topic_id]
         await self._state.announce()
 
@@ -230,6 +253,7 @@ class TelegramSimulator:
             body["reply_to_message"] = state.reply_json(reply_to)
         elif topic_id is not None:
             body["reply_to_message"] = state.topic_reply_json(topic_id)
+        state.said[message_id] = body
         await state.add_update("message", body)
         return message_id
 

@@ -23,6 +23,10 @@ TEXT_LIMIT = 4096
 TOPIC_NAME_LIMIT = 128
 CALLBACK_DATA_BYTES = 64
 CALLBACK_ANSWER_LIMIT = 200
+REACTIONS = frozenset(
+    "👍👎❤🔥🥰👏😁🤔🤯😱🤬😢🎉🤩🤮💩🙏👌🕊🤡🥱🥴😍🐳🌚🌭💯🤣⚡🍌🏆💔🤨😐🍓🍾💋🖕😈😴😭🤓👻👀🎃🙈😇😨🤝✍🤗🫡🎅🎄☃💅🤪🗿🆒💘🙉🦄😘💊🙊😎👾😡"
+)
+"""The emoji a bot may react with; some more are made of several characters."""
 ADMINISTRATOR_RIGHTS = (
     *("is_anonymous", "can_manage_chat", "can_delete_messages", "can_manage_video_chats", "can_restrict_members"),
     *("can_promote_members", "can_change_info", "can_invite_users"),
@@ -47,6 +51,7 @@ class BotApi:
                 self.get_me, self.get_chat, self.get_chat_member, self.set_my_commands,
                 self.get_updates, self.set_webhook, self.delete_webhook, self.get_webhook_info,
                 self.send_message, self.edit_message_text, self.edit_message_reply_markup, self.answer_callback_query,
+                self.set_message_reaction,
                 self.create_forum_topic, self.edit_forum_topic, self.close_forum_topic, self.reopen_forum_topic,
             )
         }  # fmt: skip
@@ -168,6 +173,20 @@ class BotApi:
         self._state.callback_answers.append(CallbackAnswer(callback_id=callback_id, text=text))
         return True
 
+    async def set_message_reaction(self, params: Params) -> bool:
+        """Change the bot's reaction to a message."""
+        self._check_chat(params)
+        message_id, reaction = _integer(params, "message_id"), params.get("reaction") or []
+        if not self._state.has_message(message_id) or message_id in self._state.deleted:
+            raise _bad("message to react not found")
+        emoji = [str(kind.get("emoji", "")) for kind in reaction if isinstance(kind, Mapping)]
+        if not self._state.can_react or len(emoji) > 1 or not REACTIONS.issuperset(emoji):
+            raise _bad("REACTION_INVALID")
+        self._state.reactions.pop(message_id, None)
+        if emoji:
+            self._state.reactions[message_id] = emoji[0]
+        return True
+
     async def create_forum_topic(self, params: Params) -> JsonDict:
         """Open a topic."""
         self._check_forum(params, "not enough rights to create a topic")
@@ -204,9 +223,15 @@ class BotApi:
     def _change_topic(self, params: Params, **changes: Any) -> bool:
         self._check_forum(params, "not enough rights to manage topics")
         topic_id = _integer(params, "message_thread_id", 0)
-        if topic_id not in self._state.topics:
+        topic = self._state.topics.get(topic_id)
+        if topic is None:
             raise _bad("TOPIC_ID_INVALID")
-        self._state.topics[topic_id] = replace(self._state.topics[topic_id], **changes)
+        changed = replace(topic, **changes)
+        if changed == topic:
+            raise _bad("TOPIC_NOT_MODIFIED")
+        if not 1 <= len(changed.name) <= TOPIC_NAME_LIMIT:
+            raise _bad("TOPIC_TITLE_INVALID")
+        self._state.topics[topic_id] = changed
         return True
 
     def _target_topic(self, params: Params) -> int | None:

@@ -81,6 +81,13 @@ class ChatState:
     is_forum: bool
     bot_username: str = "kefu_bot"
     can_manage_topics: bool = True
+    can_react: bool = True
+    reactions: dict[int, str] = field(default_factory=dict)
+    """What the bot reacted with, by message."""
+    deleted: set[int] = field(default_factory=set)
+    """Messages that went with their topics."""
+    said: dict[int, JsonDict] = field(default_factory=dict)
+    """What people wrote, by message."""
     messages: list[BotMessage] = field(default_factory=list)
     topics: dict[int, Topic] = field(default_factory=dict)
     callback_answers: list[CallbackAnswer] = field(default_factory=list)
@@ -94,6 +101,7 @@ class ChatState:
     _agent_ids: dict[str, int] = field(default_factory=dict)
     _last_message_id: int = 0
     _last_update_id: int = 700_000
+    _last_update: JsonDict = field(default_factory=dict)
 
     def new_message_id(self) -> int:
         """Return the next id in the chat; topics take theirs from the same row."""
@@ -122,7 +130,13 @@ class ChatState:
     async def add_update(self, kind: str, payload: JsonDict) -> None:
         """Queue an update for the bot."""
         self._last_update_id += 1
-        self.updates.append({"update_id": self._last_update_id, kind: payload})
+        self._last_update = {"update_id": self._last_update_id, kind: payload}
+        self.updates.append(self._last_update)
+        await self.announce()
+
+    async def repeat_last_update(self) -> None:
+        """Queue the last update again, under its number."""
+        self.updates.append(self._last_update)
         await self.announce()
 
     def message(self, message_id: int) -> BotMessage | None:
@@ -183,6 +197,6 @@ class ChatState:
     def _bot_message_json(self, message: BotMessage) -> JsonDict:
         body = {**self.envelope(message.message_id, message.topic_id), "from": self.bot_json(), "text": message.text}
         if message.buttons:
-            keys = [{"text": button.text, "callback_data": button.data} for button in message.buttons]
-            body["reply_markup"] = {"inline_keyboard": [keys]}
+            keys = [[{"text": button.text, "callback_data": button.data}] for button in message.buttons]
+            body["reply_markup"] = {"inline_keyboard": keys}
         return body

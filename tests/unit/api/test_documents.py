@@ -18,7 +18,14 @@ from api.settings import load_settings, variable_names
 
 ROOT = Path(__file__).parents[3]
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md")
+DOCUMENTS = (
+    *READMES,
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/accuracy.md",
+    "docs/architecture.md",
+    "docs/glossary.md",
+)
 ALIASES = {"WECOM_AES_KEY"}
 """Second names of variables: read, but told only once."""
 

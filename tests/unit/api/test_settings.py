@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,10 @@ def test_nothing_set_is_a_complete_configuration() -> None:
         ({"KB_SIMILARITY_THRESHOLD": "70"}, "KB_SIMILARITY_THRESHOLD", "less than or equal to 1"),
         ({"EMBEDDING_API_BASE": "api"}, "EMBEDDING_API_BASE", "https://"),
         ({"EMBEDDING_API_BASE": "http://127.0.0.1"}, "EMBEDDING_MODEL", "text-embedding"),
+        ({"KEFU_HANDOFF_MODE": "loud"}, "KEFU_HANDOFF_MODE", "'silent', 'assist' or 'resume'"),
+        ({"KEFU_HANDOFF_TELL_MINUTES": "0"}, "KEFU_HANDOFF_TELL_MINUTES", "greater than 0"),
+        ({"KEFU_OFFICE_HOURS": "9-18"}, "KEFU_OFFICE_HOURS", "Mon-Fri 09:00-18:00"),
+        ({"KEFU_TIMEZONE": "Shanghai"}, "KEFU_TIMEZONE", "Asia/Shanghai"),
         ({"KEFU_LLM_TIMEOUT_SECONDS": "0"}, "KEFU_LLM_TIMEOUT_SECONDS", "greater than 0"),
     ],
 )
@@ -175,6 +180,15 @@ def test_the_first_notification_channel_is_the_desk(monkeypatch: pytest.MonkeyPa
     assert load_settings().telegram.chat_id == -100
     setenv(monkeypatch, NOTIFICATION_ENABLED="false")
     assert load_settings().telegram.chat_id is None
+
+
+def test_office_hours_are_in_their_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    assert load_settings().handoff.hours.is_open(noon)
+    setenv(monkeypatch, KEFU_OFFICE_HOURS="Mon 09:00-18:00")
+    assert not load_settings().handoff.hours.is_open(noon)
+    setenv(monkeypatch, KEFU_TIMEZONE="UTC")
+    assert load_settings().handoff.hours.is_open(noon)
 
 
 def test_an_api_base_ends_with_one_slash(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,17 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 
+from graph.assist import Assistant
 from graph.builder import build
-from graph.context import Context, Ports
+from graph.context import AlwaysOpen, Context, Hours, Ports
 from graph.conversation import Conversation, CustomerLine
 from graph.reader import ModelReader
+from graph.summary import ModelSummariser
 from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
 from kb.errors import IndexUnavailableError
 from tools.memory import MemoryOutbox
-from tools.messages import Handoff, Menu
+from tools.messages import Handoff, HumanReply, Menu
 
 THRESHOLD = 0.8
 SHORTLIST_THRESHOLD = 0.6
@@ -113,19 +115,39 @@ class Bench:
 
     thread_id = "wecom:wk1:wm1"
 
-    def __init__(self, knowledge: ScriptedKnowledge, model: ScriptedModel | None, context: Context) -> None:
+    def __init__(
+        self,
+        knowledge: ScriptedKnowledge,
+        model: ScriptedModel | None,
+        context: Context,
+        *,
+        hours: Hours | None = None,
+    ) -> None:
         self.knowledge = knowledge
         self.outbox = MemoryOutbox()
         self.saver = InMemorySaver()
         reader = ModelReader(model, model_id="scripted") if model else None
-        ports = Ports(retriever=knowledge, grader=knowledge, outbox=self.outbox, texts=PromptTexts(), reader=reader)
+        ports = Ports(
+            retriever=knowledge,
+            grader=knowledge,
+            outbox=self.outbox,
+            texts=PromptTexts(),
+            reader=reader,
+            summariser=ModelSummariser(model) if model else None,
+            hours=hours or AlwaysOpen(),
+        )
         self.graph = build(ports).compile(checkpointer=self.saver)
-        self.conversation = Conversation(self.graph, self.outbox, context)
+        self.conversation = Conversation(self.graph, self.outbox, context, assistant=Assistant(ports))
         self.turns = 0
 
     async def customer(self, *texts: str, kind: str = "text", turn_id: str | None = None) -> list[str]:
         """Write as the customer in one turn; return what the bot says in reply."""
         return await self.lines(*((text, "") for text in texts), kind=kind, turn_id=turn_id)
+
+    async def human(self, text: str, reply_id: str, action: str = "text") -> bool:
+        """Answer the wait as a person."""
+        reply = HumanReply(reply_id=reply_id, agent="小王", action=action, text=text)
+        return await self.conversation.human_reply(self.thread_id, reply)
 
     async def clicks(self, label: str, *texts: str, menu: int = -1, turn_id: str | None = None) -> list[str]:
         """Click an option of the latest (or another) menu and perhaps write more in the same turn."""
@@ -187,8 +209,8 @@ def bench(knowledge: ScriptedKnowledge) -> Bench:
 def make_bench(knowledge: ScriptedKnowledge) -> Callable[..., Bench]:
     """Build a bot with a model or another context."""
 
-    def make(model: ScriptedModel | None = None, **context: Any) -> Bench:
-        return Bench(knowledge, model, Context(**context))
+    def make(model: ScriptedModel | None = None, hours: Hours | None = None, **context: Any) -> Bench:
+        return Bench(knowledge, model, Context(**context), hours=hours)
 
     return make
 
@@ -198,12 +220,15 @@ class KilledError(BaseException):
 
 
 @pytest.fixture
-def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench, int], contextlib.AbstractContextManager[None]]:
-    """Kill a run once it has saved so many checkpoints; what nodes wrote before the next one is saved."""
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """Kill a run once it has saved so many checkpoints; what nodes wrote before the next one is saved.
+
+    An update of a waiting thread saves none, only what it writes: `aput_writes`.
+    """
 
     @contextlib.contextmanager
-    def kill(bench: Bench, checkpoints: int) -> Iterator[None]:
-        put, puts = type(bench.saver).aput, []
+    def kill(bench: Bench, checkpoints: int, method: str = "aput") -> Iterator[None]:
+        put, puts = getattr(type(bench.saver), method), []
 
         async def put_some(*args: Any, **kwargs: Any) -> Any:
             if len(puts) == checkpoints:
@@ -212,7 +237,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench, int], contex
             return await put(*args, **kwargs)
 
         with monkeypatch.context() as patch, pytest.raises(KilledError):  # noqa: PT012 -- the caller's block
-            patch.setattr(type(bench.saver), "aput", put_some)
+            patch.setattr(type(bench.saver), method, put_some)
             yield
 
     return kill

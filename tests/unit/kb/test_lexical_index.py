@@ -158,9 +158,7 @@ def test_the_cut_off_for_words(score: float, is_sure: bool) -> None:
 
 @pytest.mark.parametrize(("next_score", "is_sure"), [(0.95, False), (0.91, False), (0.89, True)])
 def test_the_next_entry_must_be_behind(next_score: float, is_sure: bool) -> None:
-    grade = GRADER.grade(
-        "甲乙丙", [hit(1, "甲乙丙"), hit(next_score, "甲乙丁", "f")]
-    )
+    grade = GRADER.grade("甲乙丙", [hit(1, "甲乙丙"), hit(next_score, "甲乙丁", "f")])
     assert grade.is_sure is is_sure
 
 

@@ -44,7 +44,7 @@ def test_every_message_is_written_once_and_says_something(messages: list[Message
 
 def test_each_kind_has_its_fields(messages: list[Message]) -> None:
     fields = {
-        "answerable": {"query", "gold_id", "kind"},
+        "answerable": {"query", "gold_id", "kind", "wording"},
         "near": {"query", "gold_id", "kind", "of"},
         "ood": {"query", "gold_id", "kind"},
     }
@@ -55,6 +55,7 @@ def test_each_kind_has_its_fields(messages: list[Message]) -> None:
         or (message["gold_id"] is None) == (message["kind"] == "answerable")
     ]
     assert wrong == []
+    assert {message["wording"] for message in messages if message["kind"] == "answerable"} == {"close", "far"}
 
 
 def test_every_label_is_the_question_of_exactly_one_entry(messages: list[Message], main_questions: list[str]) -> None:
@@ -77,6 +78,6 @@ def test_there_are_enough_messages_of_each_kind_over_most_entries(
     assert counts["answerable"] >= 200
     assert counts["near"] >= 120
     assert counts["ood"] >= 60
-    assert 0.4 <= counts["answerable"] / len(messages) <= 0.65
-    assert 0.25 <= counts["near"] / len(messages) <= 0.45
+    assert 0.4 <= counts["answerable"] / len(messages) <= 0.7
+    assert 0.2 <= counts["near"] / len(messages) <= 0.45
     assert len({message["gold_id"] for message in messages} - {None}) >= 0.85 * len(main_questions)

@@ -212,6 +212,41 @@ async def test_topics_are_made_renamed_closed_and_opened(
     unknown = await call("closeForumTopic", chat_id=CHAT_ID, message_thread_id=99)
     assert unknown["description"] == "Bad Request: TOPIC_ID_INVALID"
     assert (await call("createForumTopic", chat_id=CHAT_ID, name="x" * 129))["error_code"] == 400
+    assert "TOPIC_NOT_MODIFIED" in (await call("reopenForumTopic", **topic))["description"]
+    assert "TOPIC_TITLE_INVALID" in (await call("editForumTopic", **topic, name=""))["description"]
+
+
+async def test_a_reaction_is_one_emoji_on_a_message_that_is_there(
+    telegram: TelegramSimulator, call: Call, make_topic: Callable[[], Awaitable[int]]
+) -> None:
+    topic_id = await make_topic()
+    message_id = await telegram.agent_writes("你好", topic_id=topic_id)
+    target = {"chat_id": CHAT_ID, "message_id": message_id}
+    await call("setMessageReaction", **target, reaction=[{"type": "emoji", "emoji": "👌"}])
+    assert telegram.reactions == {message_id: "👌"}
+    refused = await call("setMessageReaction", **target, reaction=[{"type": "emoji", "emoji": "✓"}])
+    assert refused["description"] == "Bad Request: REACTION_INVALID"
+    await call("setMessageReaction", **target, reaction=[])
+    assert telegram.reactions == {}
+    telegram.set_reactions(allowed=False)
+    refused = await call("setMessageReaction", **target, reaction=[{"type": "emoji", "emoji": "👌"}])
+    assert refused["description"] == "Bad Request: REACTION_INVALID"
+    await telegram.delete_topic(topic_id)
+    for gone in (message_id, 999):
+        body = await call("setMessageReaction", chat_id=CHAT_ID, message_id=gone, reaction=[])
+        assert body["description"] == "Bad Request: message to react not found"
+
+
+async def test_an_edit_and_a_repetition_are_updates_too(
+    telegram: TelegramSimulator, call: Call, make_topic: Callable[[], Awaitable[int]]
+) -> None:
+    message_id = await telegram.agent_writes("你好", topic_id=await make_topic())
+    await telegram.agent_edits(message_id, "您好")
+    await telegram.repeat_last_update()
+    updates = (await call("getUpdates"))["result"]
+    edited = updates[1]["edited_message"]
+    assert (edited["message_id"], edited["text"], updates[1]) == (message_id, "您好", updates[2])
+    assert edited["edit_date"] >= edited["date"]
 
 
 async def test_a_deleted_topic_takes_its_messages_along(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from pydantic import SecretStr
 
-from tools.messages import DeskPlace, DeskPost, Handoff, Line
+from tools.messages import Candidate, DeskPlace, DeskPost, Handoff, Line
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
 
@@ -83,6 +83,10 @@ def handoff() -> Handoff:
         confidence=0.37,
         history=(Line(speaker="customer", text="你好"), Line(speaker="bot", text="您好,请问有什么可以帮您?")),
         draft="可以的,请提供税号。",
+        hits=tuple(
+            Candidate(entry_id=f"e{number}", question=question, score=score)
+            for number, (question, score) in enumerate([("怎么开发票?", 0.82), ("可以开普票吗?", 0.61)])
+        ),
     )
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.messages import DeskPost, Line
+from tools.messages import Candidate, DeskButton, DeskLabel, DeskPost, Line
 from tools.simulators.telegram_markup import visible_text
 from tools.telegram_cards import DRAFT_TRUNCATED, MESSAGE_LIMIT, escape_within, plain_within, render, topic_name
 
@@ -15,23 +15,28 @@ def units(text: str) -> int:
 
 
 def test_a_card_says_who_what_why_and_shows_history_and_draft(card: MakeCard) -> None:
-    seen = visible_text(render(card(), in_topic=True).html)
+    post = replace(card(), since=1_700_000_000, source="官网")
+    seen = visible_text(render(post, in_topic=True).html)
     assert seen.splitlines() == [
-        "🙋 张三",
+        "🙋 张三 · 来自 官网",
+        "🕐 11-15 06:13 起等待",
         "❓ 可以开专票吗?",
         "📌 知识库里没有足够把握的答案(把握 37%)",
+        "🔎 最接近的条目",
+        "· 怎么开发票?(82%)",
+        "· 可以开普票吗?(61%)",
         "🕘 最近对话",
         "客户:你好",
         "机器人:您好,请问有什么可以帮您?",
         "💡 建议回复",
         "可以的,请提供税号。",
-        "直接在本话题里回复即可发给客户,/done 交还机器人",
+        "直接在本话题里回复即可发给客户(想改草稿就回复您自己的话),/help 看全部命令,/done 交还机器人",
     ]
 
 
 def test_without_topics_the_card_asks_for_a_reply(card: MakeCard) -> None:
     seen = visible_text(render(card(), in_topic=False).html)
-    assert seen.endswith("请“回复”本条消息,内容会发给客户;回复 /done 交还机器人")
+    assert "请“回复”本条消息,内容会发给客户" in seen.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -56,14 +61,19 @@ def test_buttons_carry_the_ticket(card: MakeCard) -> None:
     buttons = render(card(ticket_id=ticket_id), in_topic=True).buttons
     assert [(button.label, button.data) for button in buttons] == [
         ("发送草稿", f"draft:{ticket_id}"),
+        ("接手", f"take:{ticket_id}"),
+        ("转给…", f"assign:{ticket_id}"),
+        ("稍后 10 分钟", f"snooze:{ticket_id}"),
         ("交还机器人", f"done:{ticket_id}"),
+        ("加入知识库", f"entry:{ticket_id}"),
     ]
     assert all(len(button.data.encode()) <= 64 for button in buttons)
 
 
 def test_without_a_draft_there_is_nothing_to_send(card: MakeCard) -> None:
     rendered = render(card(draft="", history=()), in_topic=True)
-    assert [button.label for button in rendered.buttons] == ["交还机器人"]
+    assert "发送草稿" not in [button.label for button in rendered.buttons]
+    assert len(rendered.buttons) == 5
     assert "💡" not in rendered.html
     assert "🕘" not in rendered.html
 
@@ -71,17 +81,23 @@ def test_without_a_draft_there_is_nothing_to_send(card: MakeCard) -> None:
 def test_what_customers_and_articles_wrote_never_becomes_markup(card: MakeCard) -> None:
     nasty = "<b>&</b><a href='tg://user?id=1'>x</a>&lt;"
     post = card(
-        customer_name=nasty, question=nasty, reason=nasty, draft=nasty, history=(Line(speaker="customer", text=nasty),)
+        customer_name=nasty,
+        question=nasty,
+        reason=nasty,
+        draft=nasty,
+        history=(Line(speaker="customer", text=nasty),),
+        hits=(Candidate(entry_id="e", question=nasty, score=0.5),),
     )
-    seen = visible_text(render(post, in_topic=True).html)
-    assert seen.count(nasty) == 5
+    seen = visible_text(render(replace(post, source=nasty), in_topic=True).html)
+    assert seen.count(nasty) == 6
 
 
 def test_the_longest_card_fits_even_when_every_character_must_be_escaped(card: MakeCard) -> None:
     for text in ("&" * 5000, "好" * 5000, "😀" * 5000, "a\n" * 5000):
         history = tuple(Line(speaker="bot", text=text) for _ in range(40))
-        post = card(customer_name=text, question=text, reason=text, draft=text, history=history)
-        rendered = render(post, in_topic=True)
+        hits = tuple(Candidate(entry_id="e", question=text, score=1) for _ in range(9))
+        post = card(customer_name=text, question=text, reason=text, draft=text, history=history, hits=hits)
+        rendered = render(replace(post, source=text, since=1_700_000_000), in_topic=False)
         assert units(rendered.html) <= MESSAGE_LIMIT
         seen = visible_text(rendered.html)
         assert DRAFT_TRUNCATED in seen
@@ -123,23 +139,46 @@ def test_a_long_line_is_shortened_visibly(customer_line: DeskPost, kind: str) ->
 
 
 def test_a_topic_is_named_after_the_customer(card: MakeCard) -> None:
-    assert topic_name(card(customer_name=" 张三 <VIP>\n")) == "张三 <VIP>"
+    assert topic_name(card(customer_name=" 张三 <VIP>\n")) == "🟢 张三 <VIP>"
 
 
 def test_a_topic_of_a_nameless_customer_gets_the_end_of_the_id(card: MakeCard) -> None:
-    assert topic_name(card(customer_name="")) == "客户 123456"
-    assert topic_name(card(customer_name="\ud800", thread_id="kf:wk1:abc")) == "客户 abc"
+    assert topic_name(card(customer_name="")) == "🟢 客户 123456"
+    assert topic_name(card(customer_name="\ud800", thread_id="kf:wk1:abc")) == "🟢 客户 abc"
 
 
 def test_a_lines_topic_name_falls_back_to_the_tickets_name(card: MakeCard) -> None:
-    assert topic_name(replace(card(), customer_name="")) == "张三"
+    assert topic_name(replace(card(), customer_name="")) == "🟢 张三"
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        (DeskLabel(), "🟢 张三"),
+        (DeskLabel(status="waiting"), "🔴 张三"),
+        (DeskLabel(status="taken", holder="小王"), "🟡 张三 · 小王"),
+        (DeskLabel(status="snoozed", holder="小王"), "⏰ 张三 · 小王"),
+        (DeskLabel(status="snoozed"), "⏰ 张三"),
+        (DeskLabel(is_muted=True), "🟢🔇 张三"),
+    ],
+)
+def test_a_topic_s_name_says_whose_turn_it_is(card: MakeCard, label: DeskLabel, name: str) -> None:
+    assert topic_name(replace(card(), label=label)) == name
+
+
+def test_a_post_s_buttons_stand_two_in_a_row(notice: DeskPost) -> None:
+    buttons = tuple(DeskButton(action="send", label=f"发送 {n}", subject="k", target=str(n)) for n in (1, 2, 3))
+    rendered = render(replace(notice, buttons=buttons), in_topic=True)
+    assert [[button.data for button in row] for row in rendered.rows] == [["send:k:1", "send:k:2"], ["send:k:3"]]
 
 
 @pytest.mark.parametrize("name", ["长" * 300, "😀" * 300])
 def test_a_topic_name_fits(card: MakeCard, name: str) -> None:
-    short = topic_name(card(customer_name=name))
+    label = DeskLabel(status="taken", holder=name, is_muted=True)
+    short = topic_name(replace(card(customer_name=name), label=label))
     assert 120 <= units(short) <= 128
     assert short.endswith("…")
+    assert "… · " in short
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from tools.messages import DeskEvent, DeskPlace
+from tools.messages import DeskButton, DeskEvent, DeskPlace
+from tools.telegram_buttons import Pressed, button_data, read_button
 from tools.telegram_updates import parse_update
 
 CHAT = -1001
@@ -47,8 +48,10 @@ def test_a_text_in_a_topic_is_for_its_customer() -> None:
         place=DeskPlace(chat_id=CHAT, topic_id=50),
         reply_to=None,
         agent="小 王",
+        agent_id="9",
         action="text",
         text="可以的",
+        message_id=77,
     )
 
 
@@ -247,21 +250,74 @@ def test_an_anonymous_administrator_is_a_person() -> None:
 def test_agents_are_named(user: dict[str, Any], name: str) -> None:
     event = read(said(**{**TOPIC, "text": "好", "from": user}))
     assert event is not None
-    assert event.agent == name
+    assert (event.agent, event.agent_id) == (name, "9")
 
 
-@pytest.mark.parametrize(("data", "action"), [("draft:t-1", "draft"), ("done:t-1", "done")])
+@pytest.mark.parametrize(
+    ("data", "action"),
+    [
+        ("draft:t-1", "draft"),
+        ("take:t-1", "take"),
+        ("assign:t-1", "assign"),
+        ("snooze:t-1", "snooze"),
+        ("done:t-1", "done"),
+        ("entry:t-1", "entry"),
+    ],
+)
 def test_a_button_names_its_ticket(data: str, action: Any) -> None:
     assert read(pressed(data=data)) == DeskEvent(
         update_id=5,
         place=DeskPlace(chat_id=CHAT, topic_id=50),
         reply_to=None,
         agent="小 王",
+        agent_id="9",
         action=action,
         text="",
         ticket_id="t-1",
         callback_id="c1",
+        message_id=70,
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "meaning"),
+    [
+        ("to:t-1:9002", ("give", "t-1", "", "9002")),
+        ("ok:17", ("confirm", None, "17", "")),
+        ("no:17", ("cancel", None, "17", "")),
+        ("send:" + "a" * 32 + ":2", ("send", None, "a" * 32, "2")),
+    ],
+)
+def test_a_button_says_what_it_is_about_and_what_was_chosen(data: str, meaning: tuple[str, ...]) -> None:
+    event = read(pressed(data=data))
+    assert event is not None
+    assert (event.action, event.ticket_id, event.subject, event.target) == meaning
+
+
+def test_a_button_is_read_as_it_was_written() -> None:
+    button = DeskButton(action="give", label="小李", subject="t" * 40, target="9" * 19)
+    assert len(button_data(button).encode()) <= 64
+    assert read_button(button_data(button)) == Pressed(action="give", ticket_id="t" * 40, subject="", target="9" * 19)
+
+
+@pytest.mark.parametrize(
+    ("text", "action", "words"),
+    [
+        ("/take", "take", ""),
+        ("/note 客户 很急", "note", "客户 很急"),
+        ("/note", "help", ""),
+        ("/kb@kefu_bot 怎么 退款?", "kb", "怎么 退款?"),
+        ("/kb ", "help", ""),
+        ("/history 20", "history", ""),
+        ("/who", "who", ""),
+        ("/mute", "mute", ""),
+        ("/unmute", "unmute", ""),
+    ],
+)
+def test_a_command_takes_the_words_it_needs(text: str, action: str, words: str) -> None:
+    event = read(said(**TOPIC, text=text))
+    assert event is not None
+    assert (event.action, event.text) == (action, words)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +339,17 @@ def test_a_press_that_is_not_ours_is_ignored(fields: dict[str, Any]) -> None:
     assert read(pressed(**fields)) is None
 
 
-def test_an_edited_message_is_ignored() -> None:
-    update = said(**TOPIC, text="改一下")
-    assert read({"update_id": 5, "edited_message": update["message"]}) is None
+def test_an_edited_message_is_told_as_such_without_its_text() -> None:
+    message = said(**TOPIC, text="改一下")["message"]
+    event = read({"update_id": 5, "edited_message": message})
+    assert event is not None
+    assert (event.action, event.text, event.message_id, event.place.topic_id) == ("edited", "", 77, 50)
+
+
+@pytest.mark.parametrize("fields", [{"from": None}, {"message_id": None}, {"chat": {"id": -9, "type": "group"}}])
+def test_an_edited_message_that_is_no_person_s_here_is_ignored(fields: dict[str, Any]) -> None:
+    message = said(**{**TOPIC, "text": "改一下", **fields})["message"]
+    assert read({"update_id": 5, "edited_message": message}) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""What is written into a button and read out of its press: `code:subject` or `code:subject:target`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tools.messages import DeskAction, DeskButton
+
+CODES: Mapping[str, DeskAction] = {
+    "draft": "draft",
+    "take": "take",
+    "assign": "assign",
+    "to": "give",
+    "snooze": "snooze",
+    "done": "done",
+    "entry": "entry",
+    "ok": "confirm",
+    "no": "cancel",
+    "send": "send",
+}
+BUTTON_CODES = {action: code for code, action in CODES.items()}
+
+ON_A_TICKET = frozenset({"draft", "take", "assign", "give", "snooze", "done", "entry"})
+"""Actions whose subject is a ticket."""
+
+DATA = re.compile(
+    r"(?P<code>[a-z]{1,8}):(?P<subject>[0-9a-zA-Z_-]{1,40})(?::(?P<target>[0-9a-zA-Z_-]{1,20}))?", re.ASCII
+)
+"""Button data comes from people's programs, which can write anything into it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressed:
+    """What a press means."""
+
+    action: DeskAction
+    ticket_id: str | None
+    subject: str
+    target: str
+
+
+def button_data(button: DeskButton) -> str:
+    """Write what a button carries."""
+    target = f":{button.target}" if button.target else ""
+    return f"{BUTTON_CODES[button.action]}:{button.subject}{target}"
+
+
+def read_button(data: str) -> Pressed | None:
+    """Read a press; None for a button that is not ours."""
+    found = DATA.fullmatch(data)
+    if found is None or found["code"] not in CODES:
+        return None
+    action = CODES[found["code"]]
+    is_on_ticket = action in ON_A_TICKET
+    return Pressed(
+        action=action,
+        ticket_id=found["subject"] if is_on_ticket else None,
+        subject="" if is_on_ticket else found["subject"],
+        target=found["target"] or "",
+    )
