@@ -129,7 +129,7 @@ async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> Async
             max_wrong=settings.kb.max_wrong_answer_rate,
         )
         await knowledge.grader.refresh()
-        following = asyncio.create_task(_follow(knowledge.grader))
+        following = asyncio.create_task(_follow(knowledge))
         try:
             yield knowledge
         finally:
@@ -138,9 +138,11 @@ async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> Async
                 await following
 
 
-async def _follow(grader: BaseGrader) -> None:
+async def _follow(knowledge: Knowledge) -> None:
     while True:
-        await asyncio.sleep(FOLLOW_SECONDS)
-        # The database is away: what was fitted last holds until it is back.
+        # The database is away: what was fitted and read last holds until it is back.
         with contextlib.suppress(KbError):
-            await grader.refresh()
+            # A large base takes seconds to read; no customer should wait for that.
+            await knowledge.lexical.current()
+            await knowledge.grader.refresh()
+        await asyncio.sleep(FOLLOW_SECONDS)

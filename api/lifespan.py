@@ -22,6 +22,9 @@ from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
 from api.knowledge import Knowledge, open_knowledge
+from api.learning.answers import learn
+from api.learning.misses import want_entry
+from api.learning.polish import ModelPolisher
 from api.outbox import DurableOutbox
 from api.retention import RetentionReport, run_retention
 from api.settings import Settings
@@ -33,6 +36,7 @@ from graph.reader import ModelReader
 from graph.summary import ModelSummariser
 from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
+from kb.errors import KbError
 from kb.ingest import embed_waiting
 from tools.answer_cache import AnswerCache
 from tools.chat_model import GuardedChatModel, make_chat_model
@@ -107,11 +111,14 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             model_timeout_seconds=settings.model.llm_timeout_seconds,
             handoff_mode=settings.handoff.kefu_handoff_mode,
         )
+        polisher = ModelPolisher(model, seconds=settings.model.llm_timeout_seconds) if model else None
         saver = make_saver(pool)
         graph = build(ports).compile(checkpointer=saver)
         conversation = Conversation(graph, outbox, context, assistant=Assistant(ports))
 
         async def retention() -> RetentionReport:
+            # First what people answered becomes drafts: afterwards the old texts are gone.
+            await _learn(knowledge, polisher)
             return await run_retention(pool, saver, settings.retention, now=datetime.now(UTC))
 
         async def embed() -> int:
@@ -147,6 +154,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             split=channel.split,
             limits=channel.limits,
             take_minutes=settings.service.kefu_take_minutes,
+            request_entry=want_entry,
         )
         intake = DeskIntake(desk_inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None
         yield Services(
@@ -166,6 +174,13 @@ def _make_reader(redis: Redis | None, model: GuardedChatModel | None, meter: Met
     if model is None:
         return None
     return ModelReader(model, model_id=model.model_name, cache=AnswerCache(redis), meter=meter)
+
+
+async def _learn(knowledge: Knowledge, polisher: ModelPolisher | None) -> None:
+    try:
+        await learn(knowledge.pool, knowledge.embedder, polisher=polisher, actor="kefu")
+    except KbError as error:
+        logger.warning("No drafts from people's answers", extra={"action": "learn_failed", "error": str(error)})
 
 
 def make_saver(pool: Pool) -> AsyncPostgresSaver:

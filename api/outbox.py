@@ -135,9 +135,9 @@ class DurableOutbox:
                 (handoff.ticket_id, handoff.thread_id, handoff.reason, handoff.draft, self._has_desk),
             )
             await conn.execute(
-                "insert into unknown_questions (content, user_id, ticket_id, thread_id, reason, confidence)"
+                "insert into unknown_questions (content, user_id, ticket_id, thread_id, reason, confidence, hits)"
                 " select %s, coalesce((select customer_id from conversations where thread_id = %s), ''),"
-                " %s, %s, %s, %s on conflict do nothing",
+                " %s, %s, %s, %s, %s on conflict do nothing",
                 (
                     handoff.question,
                     handoff.thread_id,
@@ -145,6 +145,7 @@ class DurableOutbox:
                     handoff.thread_id,
                     handoff.reason,
                     handoff.confidence,
+                    Jsonb(storable([asdict(candidate) for candidate in handoff.hits])),
                 ),
             )
             payload = {"kind": "card", "handoff": asdict(handoff)}

@@ -81,6 +81,13 @@ RULES = (
     Rule(name="callbacks", table="callbacks", due="received_at < %(callbacks_before)s"),
     Rule(name="tickets", table="tickets", key="ticket_id", first="", due="closed_at < %(rows_before)s"),
     Rule(
+        name="calibrations",
+        table="calibrations",
+        # The latest one of a model counts, however old it is.
+        due="created_at < %(rows_before)s and id < (select max(c.id) from calibrations c"
+        " where c.embedding_model = t.embedding_model)",
+    ),
+    Rule(
         name="queue_jobs",
         table="procrastinate_jobs",
         due="status in ('succeeded', 'failed', 'cancelled', 'aborted') and not exists ("
@@ -145,6 +152,7 @@ FORGET: tuple[LiteralString, ...] = (
     # The question is the operator's to answer in an article; who asked it is nobody's any more.
     "update unknown_questions set user_id = '', thread_id = null where thread_id = any(%s)",
     "update answer_labels set thread_id = null where thread_id = any(%s)",
+    "select audit_log_forget(%s)",
     "delete from tickets where thread_id = any(%s)",
     "delete from desk_messages where thread_id = any(%s)",
     "delete from desk_places where thread_id = any(%s)",
@@ -180,7 +188,8 @@ async def _count_all(pool: Pool, cutoffs: Cutoffs) -> dict[str, int]:
     statements = {rule.name: _compose(COUNT, rule) for rule in RULES}
     desk = sql.SQL("select count(*)::int as rows from ({}) d").format(sql.SQL(OLD_DESK_MESSAGES))
     idle = sql.SQL("select count(*)::int as rows from ({}) c").format(sql.SQL(IDLE_THREADS))
-    statements = {"desk_messages": desk, **statements, "conversations": idle}
+    audit = sql.SQL("select count(*)::int as rows from audit_log where created_at < %(rows_before)s").format()
+    statements = {"desk_messages": desk, **statements, "conversations": idle, "audit_log": audit}
     counts = {}
     async with pool.connection() as conn:
         for name, statement in statements.items():
@@ -195,6 +204,7 @@ async def _apply_all(pool: Pool, saver: AsyncPostgresSaver, cutoffs: Cutoffs) ->
     for rule in RULES:
         counts[rule.name] = await _apply(pool, rule, cutoffs)
     counts["conversations"] = await _forget_conversations(pool, saver, cutoffs)
+    counts["audit_log"] = await _expire_audit_log(pool, cutoffs)
     return counts
 
 
@@ -218,6 +228,21 @@ def _compose(template: LiteralString, rule: Rule) -> sql.Composed:
     parts = {"table": sql.Identifier(rule.table), "key": sql.Identifier(rule.key), "due": sql.SQL(rule.due)}
     change = sql.SQL(DELETE if rule.change == "delete" else EMPTY).format(**parts)
     return sql.SQL(template).format(change=change, **parts)
+
+
+async def _expire_audit_log(pool: Pool, cutoffs: Cutoffs) -> int:
+    # The table refuses deletes; this function of its own is the way out.
+    total = 0
+    async with pool.connection() as conn:
+        while True:
+            cursor = await conn.execute(
+                "select audit_log_expire(%(rows_before)s, %(limit)s) as rows", {**cutoffs, "limit": BATCH}
+            )
+            row = await cursor.fetchone()
+            assert row is not None, "a function call always has a row"
+            total += int(row["rows"])
+            if row["rows"] < BATCH:
+                return total
 
 
 async def _forget_desk_messages(pool: Pool, cutoffs: Cutoffs) -> int:

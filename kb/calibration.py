@@ -25,6 +25,9 @@ from kb.retriever import PgRetriever
 LEAST_OWN = 40
 """Similar questions below which the base tells too little about itself."""
 
+LEAST_LABELS = 50
+"""Judged messages from which on what they expect counts for the cut-off, besides moving the weights."""
+
 _PRIOR_PRECISION = 1.0
 
 
@@ -92,11 +95,12 @@ def settle(start: Calibration, own: Sequence[Example], judged: Sequence[Example]
     certificate = certify([c for c, _ in known], [right for _, right in known], max_wrong=max_wrong)
     if certificate is not None:
         threshold = certificate.threshold
+    elif judged:
+        threshold = max(_without_labels(start, own, max_wrong), _usual(fitted, max_wrong))
+        if len(judged) >= LEAST_LABELS:
+            threshold = max(threshold, expected_threshold([c for c, _ in known], max_wrong))
     elif used:
-        # Judged messages move the weights; the cut-off only when a test certifies it. Aiming at the rate they expect
-        # broke it in most draws of 200 labels.
-        asked = [_confidence(fitted, example.found) for example in used[: len(used) - len(judged)]]
-        threshold = min(expected_threshold(asked, max_wrong), _usual(fitted, max_wrong))
+        threshold = min(expected_threshold([c for c, _ in scored], max_wrong), _usual(fitted, max_wrong))
     else:
         threshold = start.threshold
     answered = [right for confidence, right in known if confidence >= threshold]
@@ -115,6 +119,11 @@ def settle(start: Calibration, own: Sequence[Example], judged: Sequence[Example]
         coverage=sum(c >= threshold for c in answerable) / len(answerable) if answerable else None,
         reliability=tuple(scored),
     )
+
+
+def _without_labels(start: Calibration, own: Sequence[Example], max_wrong: float) -> float:
+    # Labels that certify nothing may only ask for more: aiming at the rate they expect broke it in most draws of 200.
+    return settle(start, own, (), max_wrong=max_wrong).calibration.threshold
 
 
 def _usual(fitted: Calibration, max_wrong: float) -> float:

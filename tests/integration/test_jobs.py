@@ -12,10 +12,10 @@ from langchain_core.messages import HumanMessage
 from procrastinate import JobContext
 from procrastinate.jobs import Job
 
+from api.backoff import Backoff
 from api.database import Pool, thread_lock
 from api.errors import BusyError
 from api.inbox import MAX_ATTEMPTS
-from api.backoff import Backoff
 from api.jobs import STALLED_AFTER
 from api.lifespan import Services
 from api.settings import Settings

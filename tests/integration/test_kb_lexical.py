@@ -215,9 +215,12 @@ async def test_an_embedder_that_is_cancelled_by_its_caller_stays_asked(
 
     slow = Slow()
     breaker = CircuitBreaker("embedding service", failures=1, pause_seconds=30, clock=clock)
-    retriever = PgRetriever(index, slow, LexicalIndex(pool), Patience(breaker=breaker))
+    lexical = LexicalIndex(pool)
+    # Read beforehand: it is the embedder that is to be waited for.
+    await lexical.current()
+    retriever = PgRetriever(index, slow, lexical, Patience(breaker=breaker))
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
+            async with asyncio.timeout(0.2):
                 await retriever.search("如何退款", limit=1)
     assert slow.asked == 2

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Annotated, Any, TypedDict
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.types import interrupt
 
 from graph.history import NOTE_WORD, human_part, lines_of, notes_of
 from graph.nodes.remember import NOTES
@@ -206,3 +210,36 @@ async def test_a_summariser_counts_what_it_cost(model):
     model.replies.append("")
     assert await ModelSummariser(model).summarise(["人工: 好"], seconds=1) is None
     assert CALLS.labels("unusable")._value.get() == before + 1
+
+
+class OldState(TypedDict, total=False):
+    """The channels of before there were notes, as they were written then."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    turn: dict[str, Any]
+    questions: list[dict[str, Any]]
+    handoff: dict[str, Any]
+
+
+async def test_a_wait_saved_by_an_earlier_version_goes_on(make_bench):
+    bench = make_bench(handoff_mode="assist")
+    bench.knowledge.knows("如何退款?", "答案")
+    old = StateGraph(OldState)
+    old.add_node("escalate", lambda _: {"messages": [AIMessage("请稍候", id="t0:hold")]})
+    old.add_node("human_resume", lambda _: interrupt({"ticket_id": "t0"}))
+    old.add_edge(START, "escalate")
+    old.add_edge("escalate", "human_resume")
+    saved = {
+        "messages": [HumanMessage("能刻字吗?", id="m0")],
+        "turn": {"id": "t0", "thread_id": bench.thread_id, "speaker": "customer", "lines": [], "intent": "question"},
+        "questions": [{"text": "能刻字吗?", "queries": ["能刻字吗?"], "is_whole": False, "hits": [], "is_sure": False}],
+        "handoff": {"ticket_id": "t0", "reason": "low_confidence", "is_open": True},
+    }
+    await old.compile(checkpointer=bench.saver).ainvoke(saved, bench.config)
+
+    assert await bench.next() == ("human_resume",)
+    assert await bench.customer("如何退款?") == ["答案"]
+    assert await bench.human("可以刻", "r1")
+    assert await bench.human("", "r2", "done")
+    assert [note["text"] for note in await notes(bench)] == ["可以刻"]
+    assert (await bench.state())["questions"][-1]["text"] == "如何退款?"
