@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.stats import binomtest
 
 from kb.bound import LEVEL, certify, clean_audits_for, upper_bound
-from kb.confidence import CUT_OFFS, Calibration, Weights, cut_off, default_calibration, logistic
+from kb.confidence import CUT_OFFS, Basis, Calibration, Weights, cut_off, default_calibration, logistic
 from kb.evidence import Evidence
 from kb.lexical_index import LexicalIndex
 from kb.measuring import Example, Label, Progress, measure, silent
@@ -25,8 +26,11 @@ from kb.retriever import PgRetriever
 LEAST_OWN = 40
 """Similar questions below which the base tells too little about itself."""
 
-LEAST_LABELS = 50
-"""Judged messages from which on what they expect counts for the cut-off, besides moving the weights."""
+LEAST_WRONG = 2
+"""Wrong ones among judged messages below which nothing is refuted."""
+
+CAUTION = 0.6
+"""Once refuted and not certified anew, the share of the accepted rate that is aimed at."""
 
 _PRIOR_PRECISION = 1.0
 
@@ -78,52 +82,71 @@ async def calibrate(
 
 
 def settle(start: Calibration, own: Sequence[Example], judged: Sequence[Example], *, max_wrong: float) -> Report:
-    """Fit weights and cut-off to the examples; without any, `start` stands."""
+    """Choose weights and cut-off; without any example `start` stands.
+
+    Judged messages change what holds without them in two cases only: a test certifies a cut-off, or they refute it.
+    Aiming at the rate they merely expect broke it in most draws of 200 labels.
+    """
     rights = sum(example.is_right for example in own)
-    used = [*(own if rights >= LEAST_OWN else ()), *judged]
-    fitted = start
-    if used:
-        is_passage = [example.found.is_passage or start.is_titled_passages for example in used]
-        fitted = replace(
-            start,
-            basis="labels" if judged else "own questions",
-            question=fit([e for e, passage in zip(used, is_passage, strict=True) if not passage], start.question),
-            passage=fit([e for e, passage in zip(used, is_passage, strict=True) if passage], start.passage),
-        )
-    scored = [(_confidence(fitted, example.found), example.is_right) for example in used]
-    known = [(_confidence(fitted, example.found), example.is_right) for example in judged]
+    used = own if rights >= LEAST_OWN else ()
+    chosen = _by_own_questions(start, used, max_wrong) if used else start
+    fitted = _fitted(start, [*used, *judged], basis="labels")
+    known = _scored(fitted, judged)
     certificate = certify([c for c, _ in known], [right for _, right in known], max_wrong=max_wrong)
     if certificate is not None:
-        threshold = certificate.threshold
-    elif judged:
-        threshold = max(_without_labels(start, own, max_wrong), _usual(fitted, max_wrong))
-        if len(judged) >= LEAST_LABELS:
-            threshold = max(threshold, expected_threshold([c for c, _ in known], max_wrong))
-    elif used:
-        threshold = min(expected_threshold([c for c, _ in scored], max_wrong), _usual(fitted, max_wrong))
-    else:
-        threshold = start.threshold
-    answered = [right for confidence, right in known if confidence >= threshold]
+        chosen = replace(fitted, threshold=certificate.threshold)
+    elif _is_refuted(chosen, judged, max_wrong):
+        expected = expected_threshold([c for c, _ in known], CAUTION * max_wrong)
+        chosen = replace(fitted, threshold=max(expected, _usual(fitted, max_wrong)))
+    return _report(chosen, used, judged, max_wrong=max_wrong, is_certified=certificate is not None)
+
+
+def _report(
+    chosen: Calibration, own: Sequence[Example], judged: Sequence[Example], *, max_wrong: float, is_certified: bool
+) -> Report:
+    scored = _scored(chosen, [*own, *judged])
+    answered = [right for confidence, right in _scored(chosen, judged) if confidence >= chosen.threshold]
     wrong = len(answered) - sum(answered)
     answerable = [confidence for confidence, right in scored if right]
     return Report(
-        calibration=replace(fitted, threshold=threshold),
+        calibration=chosen,
         max_wrong=max_wrong,
-        examples=len(used),
+        examples=len(scored),
         labels=len(judged),
         answered=len(answered),
         wrong=wrong,
         bound=upper_bound(wrong, len(answered)) if judged else None,
-        is_certified=certificate is not None,
+        is_certified=is_certified,
         needed=clean_audits_for(max_wrong),
-        coverage=sum(c >= threshold for c in answerable) / len(answerable) if answerable else None,
+        coverage=sum(c >= chosen.threshold for c in answerable) / len(answerable) if answerable else None,
         reliability=tuple(scored),
     )
 
 
-def _without_labels(start: Calibration, own: Sequence[Example], max_wrong: float) -> float:
-    # Labels that certify nothing may only ask for more: aiming at the rate they expect broke it in most draws of 200.
-    return settle(start, own, (), max_wrong=max_wrong).calibration.threshold
+def _by_own_questions(start: Calibration, own: Sequence[Example], max_wrong: float) -> Calibration:
+    fitted = _fitted(start, own, basis="own questions")
+    expected = expected_threshold([c for c, _ in _scored(fitted, own)], max_wrong)
+    return replace(fitted, threshold=min(expected, _usual(fitted, max_wrong)))
+
+
+def _fitted(start: Calibration, examples: Sequence[Example], *, basis: Basis) -> Calibration:
+    passages = [e for e in examples if e.found.is_passage or start.is_titled_passages]
+    questions = [e for e in examples if not (e.found.is_passage or start.is_titled_passages)]
+    return replace(start, basis=basis, question=fit(questions, start.question), passage=fit(passages, start.passage))
+
+
+def _scored(calibration: Calibration, examples: Sequence[Example]) -> list[tuple[float, bool]]:
+    return [(_confidence(calibration, example.found), example.is_right) for example in examples]
+
+
+def _is_refuted(chosen: Calibration, judged: Sequence[Example], max_wrong: float) -> bool:
+    answered = [right for confidence, right in _scored(chosen, judged) if confidence >= chosen.threshold]
+    wrong = len(answered) - sum(answered)
+    # One slip may be chance, or a mistake of the judge's.
+    if wrong < LEAST_WRONG:
+        return False
+    test = binomtest(wrong, len(answered), max_wrong, alternative="greater")
+    return bool(test.pvalue < 1 - LEVEL)
 
 
 def _usual(fitted: Calibration, max_wrong: float) -> float:

@@ -100,7 +100,7 @@ class TestSettle:
         assert clean_audits_for(0.02) == 149
         report = settle(START, [], clean(count), max_wrong=0.02)
         assert report.is_certified is is_certified
-        assert (report.calibration.basis, report.labels) == ("labels", count)
+        assert (report.calibration.basis, report.labels) == ("labels" if is_certified else "default", count)
         assert report.bound is not None
         assert (report.bound <= 0.02) is is_certified
 
@@ -108,12 +108,16 @@ class TestSettle:
         report = settle(START, [], [*clean(200), *wrong(100)], max_wrong=0.02)
         assert (report.is_certified, report.answered, report.wrong, report.coverage) == (True, 200, 0, 1.0)
 
-    def test_labels_that_certify_nothing_move_the_weights_and_not_the_closeness_asked_for(self) -> None:
-        report = settle(START, [], clean(60, 0.6), max_wrong=0.02)
-        assert report.calibration.question != QUESTION
-        assert not report.is_certified
-        # All of them right, and yet too few to answer what other bases would not.
-        assert report.answered == 0
+    def test_labels_that_certify_and_refute_nothing_change_nothing(self) -> None:
+        report = settle(START, [], [*clean(60, 0.6), *wrong(1, 0.9)], max_wrong=0.02)
+        assert report.calibration == START
+        assert (report.labels, report.answered, report.wrong) == (61, 1, 1)
+
+    @pytest.mark.parametrize(("count", "is_refuted"), [(1, False), (2, False), (3, True), (60, True)])
+    def test_answers_judged_wrong_tighten_what_holds_without_them(self, count: int, is_refuted: bool) -> None:
+        report = settle(START, [], [*clean(20), *wrong(count, 0.9)], max_wrong=0.02)
+        assert (report.calibration != START) is is_refuted
+        assert (report.wrong == 0) is is_refuted
 
     def test_a_stricter_rate_never_answers_more(self) -> None:
         judged = drawn(600, Weights(bias=-3, nearness=4))
@@ -123,14 +127,14 @@ class TestSettle:
         assert thresholds == sorted(thresholds)
 
     def test_passages_and_questions_are_fitted_apart(self) -> None:
-        judged = [example(0.9, is_right=n % 2 == 0, is_passage=True) for n in range(60)]
+        judged = [example(0.9, is_right=True, is_passage=True) for _ in range(160)]
         fitted = settle(START, [], judged, max_wrong=0.02).calibration
         assert fitted.question == QUESTION
         assert fitted.passage != PASSAGE
 
     def test_titled_passages_count_as_passages(self) -> None:
         titled = default_calibration(0.02, floor=0.9, is_titled_passages=True)
-        fitted = settle(titled, [], clean(60), max_wrong=0.02).calibration
+        fitted = settle(titled, [], clean(160), max_wrong=0.02).calibration
         assert fitted.question == QUESTION
         assert fitted.passage != PASSAGE
 
