@@ -142,9 +142,23 @@ async def mark_ending(conn: Connection, ticket: Ticket, action: str) -> bool:
     return waiting is None
 
 
+DRAFT_LABEL = b"""
+insert into answer_labels (thread_id, turn_id, question, shown, entry_id, source, confidence)
+select thread_id, ticket_id || ':draft', content, jsonb_path_query_array(hits, '$[*].entry_id'),
+    hits #>> '{0,entry_id}', 'desk', confidence
+from unknown_questions
+where ticket_id = %(ticket)s and jsonb_array_length(hits) > 0 and position(E'\\n' in content) = 0
+on conflict do nothing
+"""
+
+
 async def use_draft(conn: Connection, ticket: Ticket) -> None:
-    """Record that the draft went out; it does so once."""
+    """Record that the draft went out; it does so once.
+
+    Who sends the draft of one question unchanged says that its entry was the right one: a label for calibration.
+    """
     await conn.execute("update tickets set draft_sent_at = now() where ticket_id = %s", (ticket.ticket_id,))
+    await conn.execute(DRAFT_LABEL, {"ticket": ticket.ticket_id})
 
 
 async def want_entry(conn: Connection, ticket: Ticket) -> None:

@@ -222,6 +222,18 @@ class TestMarks:
         said = works.texts.render
         assert [mark.text for mark in works.desk.marks] == [said("desk_sent", left="2"), said("desk_sent", left="1")]
 
+    async def test_a_draft_that_goes_out_as_it_is_labels_its_question_once(self, works: Any, ticket: str) -> None:
+        hits = '[{"entry_id": "e1"}, {"entry_id": "e2"}]'
+        await works.run(f"update unknown_questions set hits = '{hits}'")
+        for _ in range(2):
+            await works.agent("", **pressed("draft", ticket), **WANG)
+        labels = await works.rows("select question, shown, entry_id, source from answer_labels")
+        assert labels == [{"question": "能刻字吗?", "shown": ["e1", "e2"], "entry_id": "e1", "source": "desk"}]
+
+    async def test_words_of_one_s_own_label_nothing(self, works: Any, ticket: str) -> None:
+        await works.agent("可以刻字", **WANG)
+        assert await works.rows("select 1 from answer_labels") == []
+
     async def test_a_draft_says_who_sent_it(self, works: Any, ticket: str) -> None:
         await works.agent("", **pressed("draft", ticket), **WANG)
         assert works.desk.marks == []
