@@ -142,7 +142,7 @@ class TestEval:
         labels = [{"query": "运费呢", "gold_id": "运费多少?"}, {"query": "发票", "gold_id": ""}]
         write(Path("labels.jsonl"), *labels, {"query": "能刻字吗", "gold_id": None})
         facts = json.loads(kefu(*EVAL, "--json", "--labels", "labels.jsonl").stdout)
-        assert (facts["calibration"]["basis"], facts["calibration"]["labels"]) == ("labels", 3)
+        assert (facts["calibration"]["basis"], facts["calibration"]["labels"]) == ("default", 3)
 
     @pytest.mark.parametrize(
         ("files", "told"),
@@ -267,7 +267,7 @@ class TestCalibrate:
         kefu("kb", "import", "shop.md")
         write(Path("labels.jsonl"), {"query": "运费呢", "gold_id": "运费多少?"}, {"query": "能刻字吗", "gold_id": None})
         first = json.loads(kefu("calibrate", "--labels", "labels.jsonl", "--json").stdout)
-        assert (first["basis"], first["labels"]) == ("labels", 2)
+        assert (first["basis"], first["labels"]) == ("default", 2)
         write(Path("labels.jsonl"), {"query": "能刻字吗", "gold_id": "如何退款?"})
         kefu("calibrate", "--labels", "labels.jsonl")
         assert json.loads(kefu("calibrate", "--json").stdout)["labels"] == 2

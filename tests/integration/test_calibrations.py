@@ -177,11 +177,13 @@ class TestKeepCalibrated:
                 await refreshed.wait()
             assert other.grader.version == knowledge.grader.version != ""
 
-    async def test_labels_move_the_fit(self, knowledge: Knowledge, pool: Pool) -> None:
+    async def test_labels_are_weighed_and_change_nothing_while_they_certify_nothing(
+        self, knowledge: Knowledge, pool: Pool
+    ) -> None:
         refund = (await knowledge.retriever.search("如何退款", limit=1))[0].entry_id
         await save_labels(pool, [Label(question=f"如何退款{'?' * n}", entry_id=refund) for n in range(10)])
         report = await knowledge.calibrate()
-        assert (report.calibration.basis, report.answered, report.wrong) == ("labels", 10, 0)
+        assert (report.calibration.basis, report.answered, report.wrong) == ("default", 10, 0)
         given = await knowledge.calibrate([Label(question="怎么加盟", entry_id=None)])
         assert given.labels == 11
 
