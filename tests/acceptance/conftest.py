@@ -21,7 +21,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from api.database import open_pool
-from api.settings import variable_names
+from api.knowledge import open_knowledge
+from api.settings import load_settings, variable_names
 from kb.embeddings import make_embedder
 from kb.ingest import import_articles
 from kb.readers import read_articles
@@ -43,8 +44,12 @@ def sample_template(postgres_uri: str, template: str) -> str:
     async def fill() -> None:
         with resources.as_file(resources.files("kb") / "documents" / "sample.md") as sample:
             chunks = read_articles([sample]).chunks
-        async with open_pool(make_conninfo(postgres_uri, dbname=SAMPLE_TEMPLATE), size=2) as pool:
+        conninfo = make_conninfo(postgres_uri, dbname=SAMPLE_TEMPLATE)
+        async with open_pool(conninfo, size=2) as pool:
             await import_articles(pool, make_embedder(KbSettings()), chunks)
+            # As `kefu kb import` does; else every service of the suite would fit the confidence at its start.
+            async with open_knowledge(load_settings(), pool, conninfo) as knowledge:
+                await knowledge.calibrate()
 
     asyncio.run(fill())
     return SAMPLE_TEMPLATE
