@@ -8,7 +8,7 @@ base counts the audits as labels.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -16,8 +16,8 @@ from typing import Literal
 from prometheus_client import Counter
 from scipy.stats import binom
 
-from api.database import Pool, storable
-from kb.calibrations import BaseGrader, save_calibration
+from api.database import Connection, Pool, storable
+from kb.calibrations import BaseGrader, store_calibration
 from kb.vector_index import fetch, reported
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,23 @@ async def recent_answers(pool: Pool, limit: int) -> list[SentAnswer]:
     ]
 
 
-async def watch_accuracy(pool: Pool, grader: BaseGrader, *, model_id: str, max_wrong: float) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Too many of the audited answers were wrong."""
+
+    wrong: int
+    audited: int
+    max_wrong: float
+    """The accepted rate."""
+
+
+Alarm = Callable[[Connection, Drift], Awaitable[None]]
+"""Tells people, within the transaction that raises the threshold."""
+
+
+async def watch_accuracy(
+    pool: Pool, grader: BaseGrader, *, model_id: str, max_wrong: float, alarm: Alarm | None = None
+) -> bool:
     """Raise the threshold when the audits since the latest calibration break the accepted rate; tell whether they do.
 
     Raises:
@@ -140,7 +156,10 @@ async def watch_accuracy(pool: Pool, grader: BaseGrader, *, model_id: str, max_w
     before = grader.calibration
     raised = replace(before, threshold=raised_threshold(judged, max_wrong, above=before.threshold))
     # A new row begins a new window, so this is said once.
-    await save_calibration(pool, raised, model_id=model_id, version=grader.version)
+    async with reported(), pool.connection() as conn, conn.transaction():
+        await store_calibration(conn, raised, model_id=model_id, version=grader.version)
+        if alarm is not None:
+            await alarm(conn, Drift(wrong=wrong, audited=len(judged), max_wrong=max_wrong))
     await grader.refresh()
     ALERTS.inc()
     logger.error(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from api.audits import watch_accuracy
+from api.audits import Alarm, watch_accuracy
 from api.database import Pool
 from api.settings import Settings
 from kb.calibration import Report, calibrate
@@ -80,16 +80,18 @@ class Knowledge:
         await self.grader.refresh()
         return report
 
-    async def keep_calibrated(self) -> bool:
+    async def keep_calibrated(self, alarm: Alarm | None = None) -> bool:
         """Fit again when the base is another than the one last fitted to; tell whether it was.
 
-        Also raises the threshold when audited answers show that too many are wrong.
+        Also raises the threshold, and the alarm, when audited answers show that too many are wrong.
 
         Raises:
             IndexUnavailableError: the database or the embedding service does not answer.
         """
         await self.grader.refresh()
-        await watch_accuracy(self.pool, self.grader, model_id=self.embedder.model_id, max_wrong=self.max_wrong)
+        await watch_accuracy(
+            self.pool, self.grader, model_id=self.embedder.model_id, max_wrong=self.max_wrong, alarm=alarm
+        )
         if not await self._has_settled() or (await self.lexical.current()).version == self.grader.version:
             return False
         report = await self.calibrate()

@@ -13,7 +13,7 @@ from kb.chunks import Grade, Hit
 from kb.confidence import CalibratedGrader, Calibration, SimilarityGrader, Weights, default_calibration
 from kb.measuring import Label
 from kb.settings import KbSettings
-from kb.vector_index import Pool, fetch, reported
+from kb.vector_index import Connection, Pool, fetch, reported
 from kb.vectors import clean_text
 
 MOST_LABELS = 2000
@@ -27,10 +27,15 @@ async def save_calibration(pool: Pool, calibration: Calibration, *, model_id: st
         IndexUnavailableError: the database does not answer.
     """
     async with reported(), pool.connection() as conn:
-        await conn.execute(
-            "insert into calibrations (embedding_model, knowledge_version, body) values (%s, %s, %s)",
-            (model_id, version, Jsonb(asdict(calibration))),
-        )
+        await store_calibration(conn, calibration, model_id=model_id, version=version)
+
+
+async def store_calibration(conn: Connection, calibration: Calibration, *, model_id: str, version: str) -> None:
+    """Store a calibration within the caller's transaction."""
+    await conn.execute(
+        "insert into calibrations (embedding_model, knowledge_version, body) values (%s, %s, %s)",
+        (model_id, version, Jsonb(asdict(calibration))),
+    )
 
 
 async def save_labels(pool: Pool, labels: Sequence[Label]) -> None:

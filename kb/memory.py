@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kb.chunks import Chunk, Hit
 from kb.embeddings import Embedder, embed_chunks
-from kb.ranking import best_per_entry, first_width, with_wording
+from kb.ranking import best_worded, first_width
 from kb.retriever import asked_text
 from kb.rows import row_metadata
 from kb.word_table import WordTable
@@ -43,7 +43,7 @@ class MemoryRetriever:
         while True:
             pieces = [_hit(index, chunks[index], float(scores[index])) for index in nearest[:width]]
             if len(pieces) < width or len({piece.entry_id for piece in pieces}) >= limit:
-                return best_per_entry(with_wording(asked, pieces, words), limit=limit)
+                return best_worded(asked, pieces, words, limit=limit)
             width *= 4
 
     async def _load(self) -> tuple[Sequence[Chunk], NDArray[np.float32], WordTable]:

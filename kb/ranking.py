@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from heapq import nlargest
 
 from kb.chunks import Hit
 from kb.word_table import WordTable
@@ -18,6 +19,10 @@ WORDING_BONUS = 0.03
 """What sharing the whole wording is worth beside the cosine: enough to part near ties, which is where the bundled model
 confuses 退货 with 退款. On four labelled sets the right entry came first for 99, 100, 95 and 83 % of the questions."""
 
+COVERAGE_COST = 0.1
+"""What a passage loses by the share of the query's words that it lacks. A vector knows nothing of an order number or a
+model's name deep in a text: of made-up ones in 492 long passages 9 in 10 came first with this, 3 in 10 without."""
+
 
 def rank(hit: Hit) -> float:
     """Return what hits are ordered by: a reranker's score where there is one, else cosine and wording."""
@@ -26,7 +31,10 @@ def rank(hit: Hit) -> float:
 
 def found_rank(hit: Hit) -> float:
     """Return what the search itself ranks a hit by; on one scale, whatever reranker there is."""
-    return hit.score + WORDING_BONUS * hit.wording
+    if hit.question:
+        return hit.score + WORDING_BONUS * hit.wording
+    # At most what a question can have: a text that has all the words must not pass by the entry that asks just that.
+    return hit.score + WORDING_BONUS - COVERAGE_COST * (1 - hit.wording)
 
 
 def first_width(limit: int) -> int:
@@ -34,9 +42,22 @@ def first_width(limit: int) -> int:
     return limit * 4 + 20
 
 
-def with_wording(query: str, pieces: Iterable[Hit], words: WordTable) -> list[Hit]:
-    """Note on each piece how much of its wording it shares with the query."""
-    return [replace(piece, wording=words.wording(query, piece.question or piece.content)) for piece in pieces]
+def best_worded(query: str, pieces: Iterable[Hit], words: WordTable, *, limit: int) -> list[Hit]:
+    """Note on the pieces how much of their wording they share with the query; return the best one of each entry.
+
+    A question is compared from both sides; of a passage, which always says more, only how much of the query it covers.
+    Comparing wordings is most of a search's own work. A piece that even the whole wording would not lift among the
+    first `limit` entries is not compared, which changes no result.
+    """
+    worded: list[Hit] = []
+    ranks: dict[str, float] = {}
+    for piece in sorted(pieces, key=lambda hit: -hit.score):
+        if len(ranks) >= limit and piece.score + WORDING_BONUS < nlargest(limit, ranks.values())[-1]:
+            break
+        shared = words.wording(query, piece.question) if piece.question else words.covered(query, piece.content)
+        worded.append(replace(piece, wording=shared))
+        ranks[piece.entry_id] = max(ranks.get(piece.entry_id, -1.0), found_rank(worded[-1]))
+    return best_per_entry(worded, limit=limit)
 
 
 def best_per_entry(pieces: Iterable[Hit], *, limit: int) -> list[Hit]:

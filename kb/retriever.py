@@ -17,7 +17,7 @@ from kb.errors import IndexUnavailableError
 from kb.lexical import simplify
 from kb.lexical_index import LexicalIndex, Snapshot
 from kb.ports import Breaker
-from kb.ranking import LEXICAL_WIDTH, MAX_QUERY, best_per_entry, first_width, with_wording
+from kb.ranking import LEXICAL_WIDTH, MAX_QUERY, best_per_entry, best_worded, first_width
 from kb.rerank import RERANKED, Reranker
 from kb.rows import parse_row
 from kb.vector_index import FoundRow, VectorIndex
@@ -126,7 +126,7 @@ class PgRetriever:
         for row in worded:
             if row[0] not in pieces and without.keeps(piece := _hit(*row)):
                 pieces[row[0]] = piece
-        return best_per_entry(with_wording(asked, pieces.values(), base.words), limit=limit)
+        return best_worded(asked, pieces.values(), base.words, limit=limit)
 
     async def _worded(self, asked: str, vector: Vector, base: Snapshot) -> list[FoundRow]:
         places = base.words.best(asked, limit=LEXICAL_WIDTH)

@@ -103,10 +103,15 @@ class WordTable:
 
     def wording(self, query: str, text: str) -> float:
         """Tell how much of the wording is shared, 0..1: the mean of either side's covered share."""
+        theirs = self._weight_of(text)
+        covered = self.covered(query, text)
+        return (covered + covered * self._weight_of(query) / theirs) / 2 if theirs else 0.0
+
+    def covered(self, query: str, text: str) -> float:
+        """Tell how much of a query's wording a text has, 0..1, whatever else it says."""
         asked, found = units(query), units(text)
-        shared = self._weight(unit for unit in asked if unit in found)
-        mine, theirs = self._weight_of(query), self._weight_of(text)
-        return (shared / mine + shared / theirs) / 2 if mine and theirs else 0.0
+        mine = self._weight_of(query)
+        return self._weight(unit for unit in asked if unit in found) / mine if mine else 0.0
 
     def alike(self, query: str, text: str) -> float:
         """Tell how close two wordings are, 0..1, where nothing but words can be compared; 1 is the same text."""

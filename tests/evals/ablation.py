@@ -19,11 +19,19 @@ from sets import LABELS, MAX_WRONG, LabelledSet, markdown, note, other_sets, run
 
 import kb.ranking
 import kb.retriever
+from api.database import open_pool
 from api.evaluation import open_trial
+from api.scratch import scratch_schema
 from api.settings import Settings
 from kb.calibration import settle
+from kb.chunks import Chunk
 from kb.confidence import default_calibration
+from kb.embeddings import make_embedder
+from kb.ingest import import_articles
+from kb.lexical_index import LexicalIndex
 from kb.measuring import Example
+from kb.retriever import PgRetriever
+from kb.vector_index import open_vector_index
 
 SEEDS = 10
 
@@ -54,6 +62,13 @@ def _set(module: object, name: str, value: float) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, before)
+
+
+@contextlib.contextmanager
+def without_coverage() -> Iterator[None]:
+    """Order passages as if each had every word of the query."""
+    with _set(kb.ranking, "COVERAGE_COST", 0.0):
+        yield
 
 
 SEARCHES = {
@@ -154,6 +169,37 @@ def labels_of(searched: Collected) -> Row:
     return [searched.name, *spread, f"{over} of {SEEDS}", f"{certified} of {SEEDS}"]
 
 
+NUMBERED = 500
+ASKED = 100
+
+
+async def numbers_in_texts(settings: Settings, conninfo: str) -> list[Row]:
+    """Ask for the number in the middle of a long text, among many texts that are otherwise alike."""
+    answers = [line.answer for line in sample_set().entries]
+    numbers = [f"KX{1000 + 13 * place}" for place in range(NUMBERED)]
+    texts = [
+        f"{answers[place % len(answers)]}(单号{number}){answers[(7 * place + place // 50) % len(answers)]}"
+        for place, number in enumerate(numbers)
+    ]
+    chunks = [Chunk(content=text, question="", answer=text, entry_id=text, source="numbers") for text in texts]
+    variants = SEARCHES | {"no cost for missing words": without_coverage}
+    del variants["no wording bonus in the ranking"]
+    rows: list[Row] = []
+    embedder = make_embedder(settings.kb)
+    async with scratch_schema(conninfo) as scratch, open_pool(scratch, size=4) as pool:
+        await import_articles(pool, embedder, chunks)
+        async with open_vector_index(pool, scratch, embedder) as index:
+            retriever = PgRetriever(index, embedder, LexicalIndex(pool))
+            for name, variant in variants.items():
+                with variant():
+                    found = [await retriever.search(f"{number}怎么样了", limit=3) for number in numbers[:ASKED]]
+                ranked = [[number in hit.content for hit in hits] for number, hits in zip(numbers, found, strict=False)]
+                first, among = sum(hits[0] for hits in ranked), sum(any(hits) for hits in ranked)
+                rows.append([name, f"{100 * first / ASKED:.0f}", f"{100 * among / ASKED:.0f}"])
+    note("numbers in long texts searched")
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these sets of EVAL_DIR")
@@ -164,8 +210,10 @@ def main() -> int:
         return [await search_all(settings, conninfo, labelled) for labelled in sets]
 
     found = run_with_database(command)
+    numbers = run_with_database(numbers_in_texts)
     write = sys.stdout.write
     write(markdown(["set", "left out", *FIGURES], [row for variants in found for row in rows_of(variants)]) + "\n\n")
+    write(markdown(["a number in a long text, left out", "found first", "among three"], numbers) + "\n\n")
     searched = [variants["everything"] for variants in found]
     questions = [each for each in searched if not each.is_titled]
     if len(questions) > 1:

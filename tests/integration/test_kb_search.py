@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from importlib import resources
 
 import numpy as np
 import psycopg
@@ -9,10 +10,12 @@ import pytest
 
 from api.database import Pool, open_pool
 from kb.bundled import BundledEmbedder
+from kb.chunks import Chunk
 from kb.errors import EmbeddingMismatchError, IndexUnavailableError
 from kb.ingest import embed_waiting, import_articles
 from kb.lexical_index import LexicalIndex
 from kb.pg_store import sqlalchemy_url
+from kb.readers import read_articles
 from kb.retriever import PgRetriever
 from kb.splitter import split_markdown
 from kb.vector_index import check_model, open_vector_index
@@ -158,3 +161,20 @@ def test_connection_strings_reach_the_driver_unchanged(conninfo: str) -> None:
     _, arguments = url.get_dialect(True)().create_connect_args(url)
     expected = psycopg.conninfo.conninfo_to_dict(conninfo)
     assert {name: str(value) for name, value in arguments.items() if name in expected} == expected
+
+
+async def test_a_number_deep_in_a_long_text_is_found(pool: Pool, database_uri: str) -> None:
+    with resources.as_file(resources.files("kb") / "documents" / "sample.md") as sample:
+        answers = [chunk.answer for chunk in read_articles([sample]).chunks]
+    numbers = [f"KX{1000 + 37 * place}" for place in range(60)]
+    texts = [
+        f"{answers[place % len(answers)]}(单号{number}){answers[(3 * place + 1) % len(answers)]}"
+        for place, number in enumerate(numbers)
+    ]
+    chunks = [Chunk(content=text, question="", answer=text, entry_id=text[:60], source="notes") for text in texts]
+    embedder = BundledEmbedder()
+    await import_articles(pool, embedder, chunks)
+    async with open_vector_index(pool, database_uri, embedder) as index:
+        retriever = PgRetriever(index, embedder, LexicalIndex(pool))
+        found = [(await retriever.search(f"{number}怎么样了", limit=3))[0].content for number in numbers]
+    assert sum(number in text for number, text in zip(numbers, found, strict=True)) >= 54

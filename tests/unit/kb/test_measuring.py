@@ -3,8 +3,9 @@
 import pytest
 
 from kb.chunks import Chunk
+from kb.confidence import DEFAULT_FLOOR
 from kb.lexical_index import Snapshot, StoredChunk
-from kb.measuring import OWN_QUESTIONS, TITLED_LENGTH, _own_questions, is_titled_passages, probes
+from kb.measuring import OWN_QUESTIONS, TITLED_LENGTH, _own_questions, floor_of, is_titled_passages, probes
 from kb.word_table import WordTable
 
 
@@ -69,3 +70,18 @@ def test_a_large_base_is_asked_so_many_questions_always_the_same() -> None:
 def test_the_probes_are_many_different_messages() -> None:
     assert len(set(probes())) == len(probes()) >= 100
     assert all(text.strip() == text for text in probes())
+
+
+class TestTheFloor:
+    def test_it_is_what_messages_of_other_domains_reach(self) -> None:
+        assert floor_of([0.8] * 95 + [0.9] * 5) == pytest.approx(0.8, abs=0.01)
+
+    def test_messages_that_the_base_covers_tell_nothing_about_other_domains(self) -> None:
+        strangers = [0.85 + number / 1000 for number in range(100)]
+        assert floor_of([*strangers, *[0.99] * 18]) == pytest.approx(floor_of(strangers))
+
+    def test_a_model_that_puts_everything_close_together_is_believed(self) -> None:
+        assert floor_of([0.985] * 60 + [0.9] * 40) == pytest.approx(0.985)
+
+    def test_without_scores_it_is_the_default(self) -> None:
+        assert floor_of([]) == DEFAULT_FLOOR
