@@ -19,7 +19,8 @@ from tools.errors import (
     RateLimitedError,
     ReplyWindowClosedError,
 )
-from tools.wecom.client import CONCURRENT_CALLS, Account, ServiceState, WecomClient, error_for
+from tools.wecom.client import Account, ServiceState, WecomClient
+from tools.wecom.transport import CONCURRENT_CALLS, error_for
 
 Make = Callable[..., WecomClient]
 OK = {"errcode": 0, "errmsg": "ok"}
@@ -327,12 +328,6 @@ async def test_event_code_is_answered(wecom_client: WecomClient, wecom_server: A
     await wecom_client.send_text_on_event("CODE", "欢迎", msgid="k1")
     expected = {"code": "CODE", "msgid": "k1", "msgtype": "text", "text": {"content": "欢迎"}}
     assert wecom_server.bodies("kf/send_msg_on_event") == [expected]
-
-
-async def test_new_friend_is_greeted(wecom_client: WecomClient, wecom_server: Any) -> None:
-    await wecom_client.send_friend_welcome("WELCOME0001", "你好")
-    expected = {"welcome_code": "WELCOME0001", "text": {"content": "你好"}}
-    assert wecom_server.bodies("externalcontact/send_welcome_msg") == [expected]
 
 
 async def test_accounts_are_paged(wecom_client: WecomClient, wecom_server: Any) -> None:

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from tools.errors import InvalidSignatureError
 from tools.simulators.wecom_crypto import CallbackCipher
 from tools.wecom.callback import CallbackCrypto
-from tools.wecom.client import Servicer, WecomClient, error_for
+from tools.wecom.client import Servicer, WecomClient
+from tools.wecom.transport import error_for
 
 OK = {"errcode": 0, "errmsg": "ok"}
 KEY = "k" * 43
