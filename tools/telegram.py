@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +25,12 @@ from telegram import (
     ReplyParameters,
 )
 from telegram.constants import ParseMode
-from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
+from telegram.error import BadRequest
 
-from tools.errors import DeskError, DeskSetupError, DeskUnavailableError, TopicGoneError
-from tools.messages import DeskEvent, DeskPlace, DeskPost
+from tools.errors import DeskSetupError, TopicGoneError
+from tools.messages import DeskEvent, DeskPlace, DeskPost, File, Media
 from tools.telegram_cards import (
+    CAPTION_LIMIT,
     COMMAND_MENU,
     DELIVERED,
     MESSAGE_LIMIT,
@@ -38,7 +40,9 @@ from tools.telegram_cards import (
     render,
     topic_name,
 )
-from tools.telegram_http import BotRequest, SlowDownError, without_token
+from tools.telegram_errors import desk_errors, no_topic_right, topic_errors
+from tools.telegram_files import fetch_file, send_file
+from tools.telegram_http import BotRequest, without_token
 from tools.telegram_updates import UPDATE_KINDS
 
 logger = logging.getLogger(__name__)
@@ -110,8 +114,9 @@ class TelegramDesk:
             DeskError: something at the desk must be mended first; the message says what.
         """
         with self._desk_errors():
-            rendered = render(post, in_topic=place.topic_id is not None)
-            return await self._send(rendered, place.topic_id, post.reply_to)
+            limit = MESSAGE_LIMIT if post.file is None else CAPTION_LIMIT
+            rendered = render(post, in_topic=place.topic_id is not None, limit=limit)
+            return await self._send(rendered, place.topic_id, post.reply_to, post.file)
 
     async def mark(self, post: DeskPost, place: DeskPlace) -> None:
         """Put a reaction on a person's message, and say the post's text; without reactions say that it arrived.
@@ -137,13 +142,22 @@ class TelegramDesk:
             return
         with contextlib.suppress(TopicGoneError), self._desk_errors():
             if post.label.status in {"waiting", "taken"}:
-                with _topic_errors():
+                with topic_errors():
                     await self._bot.reopen_forum_topic(self._chat_id, place.topic_id)
-            with _topic_errors():
+            with topic_errors():
                 await self._bot.edit_forum_topic(self._chat_id, place.topic_id, name=topic_name(post))
             if post.label.is_closed:
-                with _topic_errors():
+                with topic_errors():
                     await self._bot.close_forum_topic(self._chat_id, place.topic_id)
+
+    async def fetch(self, media: Media) -> File:
+        """Return a file that a person sent; Telegram gives bots none larger than 20 MB.
+
+        Raises:
+            DeskError: as for `post`; not `transient` when it is gone or too large.
+        """
+        with self._desk_errors():
+            return await fetch_file(self._bot, media)
 
     async def acknowledge(self, event: DeskEvent, text: str) -> None:
         """Answer a press of a button with a pop-up, anything else with a message in its place.
@@ -222,7 +236,7 @@ class TelegramDesk:
                 return f"@{me.username} in chat {self._chat_id}: no topics, people answer by replying"
             member = await self._bot.get_chat_member(self._chat_id, me.id)
             if member.status != "creator" and not getattr(member, "can_manage_topics", False):
-                raise DeskSetupError(self._no_topic_right())
+                raise DeskSetupError(no_topic_right(self._chat_id))
         return f"@{me.username} in forum {self._chat_id}: one topic a customer"
 
     async def close(self) -> None:
@@ -254,25 +268,32 @@ class TelegramDesk:
         except BadRequest as error:
             return "not found" in error.message.lower()
 
-    async def _send(self, rendered: Rendered, topic_id: int | None, reply_to: int | None = None) -> int:
+    async def _send(
+        self, rendered: Rendered, topic_id: int | None, reply_to: int | None = None, file: File | None = None
+    ) -> int:
         rows = [
             [InlineKeyboardButton(button.label, callback_data=button.data) for button in row] for row in rendered.rows
         ]
-        with _topic_errors():
+        options: dict[str, Any] = {
+            "message_thread_id": topic_id,
+            "reply_markup": InlineKeyboardMarkup(rows) if rendered.buttons else None,
+            "reply_parameters": _reply_parameters(reply_to),
+        }
+        with topic_errors():
+            if file is not None:
+                return (await send_file(self._bot, self._chat_id, file, rendered.html, options)).message_id
             message = await self._bot.send_message(
                 self._chat_id,
                 rendered.html,
                 parse_mode=ParseMode.HTML,
-                message_thread_id=topic_id,
-                reply_markup=InlineKeyboardMarkup(rows) if rendered.buttons else None,
                 # A preview would have Telegram fetch whatever address a customer wrote.
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
-                reply_parameters=_reply_parameters(reply_to),
+                **options,
             )
         return message.message_id
 
     async def _reply(self, event: DeskEvent, text: str) -> None:
-        with _topic_errors():
+        with topic_errors():
             await self._bot.send_message(
                 self._chat_id,
                 text,
@@ -280,65 +301,8 @@ class TelegramDesk:
                 reply_parameters=_reply_parameters(event.message_id or event.reply_to),
             )
 
-    @contextlib.contextmanager
-    def _desk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except TelegramError as error:
-            raise self._translated(error) from error
-
-    def _translated(self, error: TelegramError) -> DeskError:
-        # BadRequest first: the client counts it among the network errors.
-        if isinstance(error, BadRequest):
-            return self._refused(error.message)
-        if isinstance(error, InvalidToken | ChatMigrated | Forbidden):
-            return DeskSetupError(self._lockout(error))
-        if isinstance(error, SlowDownError):
-            return DeskUnavailableError("Telegram asks to slow down", retry_after=error.retry_after)
-        if isinstance(error, Conflict):
-            return DeskUnavailableError(
-                f"something else receives this Telegram bot's updates: one program a bot token ({error.message})"
-            )
-        words = "does not answer" if isinstance(error, NetworkError) else "gave an unreadable answer"
-        return DeskUnavailableError(f"Telegram {words}: {error.message}")
-
-    def _lockout(self, error: TelegramError) -> str:
-        if isinstance(error, InvalidToken):
-            return (
-                "Telegram refuses TELEGRAM_BOT_TOKEN: copy it again from @BotFather (/token), or mend TELEGRAM_API_BASE"
-            )
-        if isinstance(error, ChatMigrated):
-            return (
-                f"Telegram chat {self._chat_id} became a supergroup:"
-                f" set NOTIFICATION_CHANNEL=telegram:{error.new_chat_id}"
-            )
-        return f"the Telegram bot may not write to chat {self._chat_id}: add it to the chat ({error.message})"
-
-    def _refused(self, description: str) -> DeskError:
-        words = description.lower()
-        if "chat not found" in words:
-            return DeskSetupError(
-                f"the Telegram bot does not see chat {self._chat_id}: add it there and check NOTIFICATION_CHANNEL"
-            )
-        if any(sign in words for sign in ("not enough rights", "chat_admin_required", "topic_closed")):
-            return DeskSetupError(self._no_topic_right())
-        return DeskError(f"Telegram refused: {description}")
-
-    def _no_topic_right(self) -> str:
-        return f"the Telegram bot lacks a right in chat {self._chat_id}: make it an administrator with 'Manage topics'"
-
-
-@contextlib.contextmanager
-def _topic_errors() -> Iterator[None]:
-    try:
-        yield
-    except BadRequest as error:
-        words = error.message.lower()
-        if "topic_not_modified" in words:
-            return
-        if "message thread not found" in words or "topic_deleted" in words or "topic_id_invalid" in words:
-            raise TopicGoneError("the conversation's topic was deleted at the desk") from error
-        raise
+    def _desk_errors(self) -> AbstractContextManager[None]:
+        return desk_errors(self._chat_id)
 
 
 def _is_update(update: object) -> bool:

@@ -15,14 +15,18 @@ CODES: Mapping[str, DeskAction] = {
     "to": "give",
     "snooze": "snooze",
     "done": "done",
+    "close": "close",
+    "trans": "transfer",
     "entry": "entry",
     "ok": "confirm",
     "no": "cancel",
     "send": "send",
+    "approve": "approve",
+    "reject": "reject",
 }
 BUTTON_CODES = {action: code for code, action in CODES.items()}
 
-ON_A_TICKET = frozenset({"draft", "take", "assign", "give", "snooze", "done", "entry"})
+ON_A_TICKET = frozenset({"draft", "take", "assign", "give", "snooze", "done", "close", "transfer", "entry"})
 """Actions whose subject is a ticket."""
 
 DATA = re.compile(

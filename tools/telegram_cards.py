@@ -14,10 +14,12 @@ from tools.telegram_buttons import button_data
 
 MESSAGE_LIMIT = 4096
 """Longest message; Telegram counts what people see, here UTF-16 units with markup are counted: never fewer."""
+CAPTION_LIMIT = 1024
+"""Longest text under a file."""
 TOPIC_NAME_LIMIT = 128
 
 NAME_LIMIT, QUESTION_LIMIT, LINE_LIMIT, DRAFT_LIMIT = 80, 700, 180, 1400
-CANDIDATE_LIMIT, HOLDER_LIMIT, BUTTON_LIMIT = 100, 20, 40
+CANDIDATE_LIMIT, HOLDER_LIMIT, BUTTON_LIMIT, PROFILE_LIMIT = 100, 20, 40, 300
 HISTORY_LINES = 6
 CANDIDATES = 3
 BUTTONS_A_ROW = 2
@@ -35,6 +37,7 @@ REASONS = {
     "asked_for_human": "客户要求人工",
     "model_refused": "模型拒绝回答",
     "failure": "机器人处理出错",
+    "rule": "按规则转人工",
 }
 SPEAKERS = {"customer": "客户", "bot": "机器人", "human": "人工"}
 TOPIC_HINT = "直接在本话题里回复即可发给客户(想改草稿就回复您自己的话),/help 看全部命令,/done 交还机器人"
@@ -46,6 +49,7 @@ COMMAND_MENU: Mapping[str, str] = {
     "take": "接手这位客户",
     "done": "处理完毕,交还机器人",
     "close": "结束接待,不通知客户",
+    "transfer": "转给企业微信里的接待人员",
     "note": "内部备注,客户看不到",
     "history": "最近 20 条对话",
     "who": "谁在接待、还能发几条",
@@ -87,7 +91,7 @@ class Rendered:
         return [self.buttons[start : start + width] for start in range(0, len(self.buttons), width)]
 
 
-def render(post: DeskPost, *, in_topic: bool) -> Rendered:
+def render(post: DeskPost, *, in_topic: bool, limit: int = MESSAGE_LIMIT) -> Rendered:
     """Turn a post into a message; `in_topic` says whether the conversation has a forum topic of its own."""
     if post.handoff is not None:
         return Rendered(html=_card(post, post.handoff, in_topic=in_topic), buttons=_card_buttons(post.handoff))
@@ -96,7 +100,7 @@ def render(post: DeskPost, *, in_topic: bool) -> Rendered:
     if post.kind != "customer":
         head = "ℹ️ " if in_topic else f"ℹ️ {name}:"
     buttons = tuple(map(_button, post.buttons))
-    return Rendered(html=head + escape_within(post.text, MESSAGE_LIMIT - _units(head)), buttons=buttons)
+    return Rendered(html=head + escape_within(post.text, limit - _units(head)), buttons=buttons)
 
 
 def topic_name(post: DeskPost) -> str:
@@ -131,10 +135,13 @@ def plain_within(text: str, limit: int) -> str:
 
 def _card(post: DeskPost, handoff: Handoff, *, in_topic: bool) -> str:
     parts = [
-        f"🙋 <b>{_name(post)}</b>" + (f" · 来自 {escape_within(_one_line(post.source), 60)}" if post.source else ""),
+        ("🔴 <b>加急</b> " if handoff.priority == "high" else "")
+        + f"🙋 <b>{_name(post)}</b>"
+        + (f" · 来自 {escape_within(_one_line(post.source), 60)}" if post.source else ""),
         *([f"🕐 {_clock(post.since)} 起等待"] if post.since else []),
         f"❓ <blockquote>{escape_within(handoff.question, QUESTION_LIMIT)}</blockquote>",
         f"📌 {_reason(handoff)}",
+        *([f"📇 {escape_within(_one_line(' · '.join(handoff.profile)), PROFILE_LIMIT)}"] if handoff.profile else []),
     ]
     if handoff.hits:
         parts.append("🔎 最接近的条目")
@@ -159,8 +166,10 @@ def _clock(moment: float) -> str:
 def _reason(handoff: Handoff) -> str:
     words = REASONS.get(handoff.reason) or escape_within(_one_line(handoff.reason), LINE_LIMIT)
     if handoff.reason == "low_confidence" and handoff.confidence is not None:
-        return f"{words}(把握 {handoff.confidence:.0%})"
-    return words
+        words = f"{words}(把握 {handoff.confidence:.0%})"
+    if handoff.rule:
+        words = f"{words} · 规则「{escape_within(_one_line(handoff.rule), HOLDER_LIMIT)}」"
+    return f"{words} · 情绪负面" if handoff.mood == "negative" else words
 
 
 def _history_line(line: Line) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tools.messages import DeskAction, DeskEvent, DeskPlace
 from tools.telegram_buttons import read_button
+from tools.telegram_media import media_of
 
 UPDATE_KINDS = ("message", "edited_message", "callback_query")
 """The updates worth asking Telegram for; everything else is ignored anyway."""
@@ -22,6 +23,7 @@ COMMANDS: Mapping[str, DeskAction] = {
     "done": "done",
     "close": "close",
     "take": "take",
+    "transfer": "transfer",
     "note": "note",
     "history": "history",
     "who": "who",
@@ -40,10 +42,10 @@ _Fields = Mapping[str, Any]
 def parse_update(update: Mapping[str, Any], *, chat_id: int, bot_id: int | None = None) -> DeskEvent | None:
     """Read what a person did at the desk; None for everything else, unreadable updates included.
 
-    A text counts when it is said in a customer's topic or as a real reply (with `bot_id`: outside topics, a reply to
-    the bot). In a private chat with the bot any other text becomes `help`, because it was surely meant as an answer.
-    Whatever starts with a slash is a command and never goes to a customer. A reply to one of the bot's cards names its
-    ticket, whatever it says. An edited text is told as `edited`: what the customer has of it stays as it was.
+    A text or a file counts when it is said in a customer's topic or as a real reply (with `bot_id`: outside topics, a
+    reply to the bot). In a private chat with the bot any other becomes `help`, because it was surely meant as an
+    answer. Whatever starts with a slash is a command and never goes to a customer. A reply to one of the bot's cards
+    names its ticket, whatever it says. An edited text is told as `edited`: what the customer has of it stays as it was.
     """
     if not isinstance(update, Mapping):
         return None
@@ -93,8 +95,9 @@ def _said(update_id: int, message: _Fields, chat_id: int, bot_id: int | None) ->
         return None
     topic_id = _topic_of(message)
     reply_to = _reply_of(message, topic_id, bot_id)
-    text = _text(message, "text").strip()
-    action = _action(message, text)
+    media = media_of(message)
+    text = _text(message, "text" if media is None else "caption").strip()
+    action = _action(message, text, has_file=media is not None)
     if topic_id is None and reply_to is None:
         action = _unplaced_action(message, action, text)
     if action is None:
@@ -109,6 +112,7 @@ def _said(update_id: int, message: _Fields, chat_id: int, bot_id: int | None) ->
         text=text if action == "text" else _argument(text) if action in WITH_WORDS else "",
         ticket_id=None if reply_to is None else _ticket_of(message, bot_id),
         message_id=_integer(message, "message_id"),
+        media=media if action == "text" else None,
     )
 
 
@@ -128,11 +132,11 @@ def _edited(update_id: int, message: _Fields, chat_id: int) -> DeskEvent | None:
     )
 
 
-def _action(message: _Fields, text: str) -> DeskAction | None:
+def _action(message: _Fields, text: str, *, has_file: bool) -> DeskAction | None:
     if text.startswith("/"):
         action = COMMANDS.get(_command(text), "help")
         return "help" if action in WITH_WORDS and not _argument(text) else action
-    if text:
+    if text or has_file:
         return "text"
     return "unsupported" if CONTENT_KINDS.intersection(message) else None
 

@@ -20,7 +20,17 @@ from starlette.routing import Route
 
 from tools.simulators.server import LoopbackServer
 from tools.simulators.telegram_api import BotApi
-from tools.simulators.telegram_state import ApiError, BotMessage, CallbackAnswer, ChatState, JsonDict, Topic, Webhook
+from tools.simulators.telegram_files import DOWNLOAD, fields_of
+from tools.simulators.telegram_state import (
+    ApiError,
+    BotMessage,
+    CallbackAnswer,
+    ChatState,
+    JsonDict,
+    SentFile,
+    Topic,
+    Webhook,
+)
 from tools.simulators.telegram_wire import answer, read_params, refusal
 
 TOKEN = "4242:simulated-token"  # noqa: S105 -- opens nothing but this simulator
@@ -60,7 +70,10 @@ class TelegramSimulator:
         self._posting: asyncio.Task[None] | None = None
         self.calls: list[str] = []
         """Methods called, in order."""
-        routes = [Route("/bot{token}/{method}", self._serve, methods=["GET", "POST"])]
+        routes = [
+            Route("/bot{token}/{method}", self._serve, methods=["GET", "POST"]),
+            Route("/file/bot{token}/{path:path}", self._download),
+        ]
         self._server = LoopbackServer(Starlette(routes=routes), port=port)
 
     async def __aenter__(self) -> Self:
@@ -170,6 +183,28 @@ class TelegramSimulator:
         """Have a person send something that is no text, given as the message's own fields."""
         return await self._agent_message(content, topic_id, reply_to, agent, None)
 
+    async def agent_sends_file(
+        self,
+        kind: str,
+        content: bytes,
+        *,
+        name: str = "",
+        caption: str = "",
+        size: int | None = None,
+        topic_id: int | None = None,
+        reply_to: int | None = None,
+        agent: str = "小王",
+    ) -> int:
+        """Have a person send a `photo`, `document`, `voice`, `video`, … ; `size` is told instead of the true one."""
+        file = SentFile(file_id=self._state.new_file_id(), kind=kind, name=name, content=content)
+        self._state.files[file.file_id] = file
+        fields = fields_of(file, size=size) | ({"caption": caption} if caption else {})
+        return await self._agent_message(fields, topic_id, reply_to, agent, None)
+
+    def forget_files(self) -> None:
+        """Have Telegram lose what people sent."""
+        self._state.files.clear()
+
     async def agent_presses(self, message_id: int, data: str, *, agent: str = "小王") -> str:
         """Have a person press a button; return the id the bot must answer.
 
@@ -264,17 +299,27 @@ class TelegramSimulator:
             return refusal(error)
 
     async def _call(self, request: Request) -> object:
-        if not hmac.compare_digest(request.path_params["token"].encode(), self.token.encode()):
-            raise ApiError(401, "Unauthorized")
         method = request.path_params["method"]
         params = await read_params(request)
+        await self._check(request, method)
+        return await self._api.call(method, params)
+
+    async def _download(self, request: Request) -> Response:
+        try:
+            await self._check(request, DOWNLOAD)
+            return Response(self._api.files.download(request.path_params["path"]))
+        except ApiError as error:
+            return refusal(error)
+
+    async def _check(self, request: Request, method: str) -> None:
+        if not hmac.compare_digest(request.path_params["token"].encode(), self.token.encode()):
+            raise ApiError(401, "Unauthorized")
         self.calls.append(method)
         if self.latency:
             await asyncio.sleep(self.latency)
         failures = self._failures.get(method.lower())
         if failures:
             raise failures.popleft()
-        return await self._api.call(method, params)
 
     async def _post_updates(self) -> None:
         state = self._state

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tools.simulators.telegram_files import FileApi
 from tools.simulators.telegram_markup import MarkupError, visible_text
 from tools.simulators.telegram_state import (
     BOT_ID,
@@ -15,6 +16,7 @@ from tools.simulators.telegram_state import (
     ChatState,
     InlineButton,
     JsonDict,
+    SentFile,
     Topic,
     Webhook,
 )
@@ -45,6 +47,8 @@ class BotApi:
 
     def __init__(self, state: ChatState) -> None:
         self._state = state
+        self.files = FileApi(state, self._write_file)
+        files = self.files
         self._methods: dict[str, Callable[[Params], Awaitable[object]]] = {
             method.__name__.replace("_", ""): method
             for method in (
@@ -52,6 +56,7 @@ class BotApi:
                 self.get_updates, self.set_webhook, self.delete_webhook, self.get_webhook_info,
                 self.send_message, self.edit_message_text, self.edit_message_reply_markup, self.answer_callback_query,
                 self.set_message_reaction,
+                files.send_photo, files.send_document, files.send_voice, files.send_video, files.get_file,
                 self.create_forum_topic, self.edit_forum_topic, self.close_forum_topic, self.reopen_forum_topic,
             )
         }  # fmt: skip
@@ -139,15 +144,23 @@ class BotApi:
 
     async def send_message(self, params: Params) -> JsonDict:
         """Write a text."""
-        self._check_chat(params)
         source = str(params.get("text", ""))
+        return self._write(params, source, _rendered(source, params.get("parse_mode")))
+
+    def _write_file(self, params: Params, caption: str, file: SentFile) -> JsonDict:
+        text = _rendered(caption, params.get("parse_mode")) if caption else ""
+        return self._write(params, caption, text, file)
+
+    def _write(self, params: Params, source: str, text: str, file: SentFile | None = None) -> JsonDict:
+        self._check_chat(params)
         message = BotMessage(
             chat_id=self._state.chat_id,
             topic_id=self._target_topic(params),
-            text=_rendered(source, params.get("parse_mode")),
+            text=text,
             source=source,
             buttons=_buttons(params),
             reply_to=self._reply_target(params),
+            file=file,
             message_id=self._state.new_message_id(),
         )
         self._state.messages.append(message)

@@ -33,6 +33,17 @@ class InlineButton:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SentFile:
+    """A file in the chat."""
+
+    file_id: str
+    kind: str
+    """The field of a message it stands in: `photo`, `document`, …"""
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BotMessage:
     """A message the bot wrote."""
 
@@ -45,6 +56,8 @@ class BotMessage:
     """As the bot sent it, with markup."""
     buttons: tuple[InlineButton, ...]
     reply_to: int | None
+    file: SentFile | None = None
+    """The text is its caption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +101,8 @@ class ChatState:
     """Messages that went with their topics."""
     said: dict[int, JsonDict] = field(default_factory=dict)
     """What people wrote, by message."""
+    files: dict[str, SentFile] = field(default_factory=dict)
+    """What people sent, by its id."""
     messages: list[BotMessage] = field(default_factory=list)
     topics: dict[int, Topic] = field(default_factory=dict)
     callback_answers: list[CallbackAnswer] = field(default_factory=list)
@@ -100,6 +115,7 @@ class ChatState:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _agent_ids: dict[str, int] = field(default_factory=dict)
     _last_message_id: int = 0
+    _last_file_id: int = 0
     _last_update_id: int = 700_000
     _last_update: JsonDict = field(default_factory=dict)
 
@@ -107,6 +123,11 @@ class ChatState:
         """Return the next id in the chat; topics take theirs from the same row."""
         self._last_message_id += 1
         return self._last_message_id
+
+    def new_file_id(self) -> str:
+        """Return an id no file has."""
+        self._last_file_id += 1
+        return f"AgAC{self._last_file_id:04d}"
 
     async def announce(self) -> None:
         """Wake everybody who waits for a change."""
@@ -195,8 +216,17 @@ class ChatState:
         return self.topics.get(topic_id) if self.is_forum else None
 
     def _bot_message_json(self, message: BotMessage) -> JsonDict:
-        body = {**self.envelope(message.message_id, message.topic_id), "from": self.bot_json(), "text": message.text}
+        body = {**self.envelope(message.message_id, message.topic_id), "from": self.bot_json()}
+        body |= {"text": message.text} if message.file is None else {"caption": message.text}
+        if message.file is not None:
+            body |= _file_json(message.file)
         if message.buttons:
             keys = [[{"text": button.text, "callback_data": button.data}] for button in message.buttons]
             body["reply_markup"] = {"inline_keyboard": keys}
         return body
+
+
+def _file_json(file: SentFile) -> JsonDict:
+    """Describe what the bot sent."""
+    fields = {"file_id": file.file_id, "file_unique_id": f"u{file.file_id}", "width": 1, "height": 1, "duration": 1}
+    return {file.kind: [fields] if file.kind == "photo" else fields}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from email import message_from_bytes
-from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from tools.simulators.multipart import read_parts
 from tools.simulators.telegram_state import ApiError
 
 
@@ -28,7 +27,9 @@ async def read_params(request: Request) -> dict[str, Any]:
             if not isinstance(params, dict):
                 raise ApiError(400, "Bad Request: the JSON body is not an object")
             return params
-        pairs = _multipart(request, body) if kind == "multipart/form-data" else parse_qsl(body.decode(), True)
+        if kind == "multipart/form-data":
+            return _form(request, body)
+        pairs = parse_qsl(body.decode(), True)
     except ValueError as error:
         raise ApiError(400, "Bad Request: the body cannot be read") from error
     return {name: _value(name, text) for name, text in [*request.query_params.items(), *pairs]}
@@ -47,19 +48,23 @@ def refusal(error: ApiError) -> JSONResponse:
     return JSONResponse(body, error.code)
 
 
-def _multipart(request: Request, body: bytes) -> list[tuple[str, str]]:
-    head = b"Content-Type: " + request.headers["content-type"].encode("latin-1") + b"\r\n\r\n"
-    pairs: list[tuple[str, str]] = []
-    for part in message_from_bytes(head + body, policy=HTTP).iter_parts():
-        payload = part.get_payload(decode=True)
-        name = part.get_param("name", header="content-disposition")
-        if isinstance(name, str) and isinstance(payload, bytes):
-            pairs.append((name, payload.decode("utf-8", "replace")))
-    return pairs
+def _form(request: Request, body: bytes) -> dict[str, Any]:
+    """Read a form; a file is what another field names as `attach://<its own field>`, or stands under its own name."""
+    parts = read_parts(request.headers["content-type"], body)
+    files = {part.name: part for part in parts if part.file_name}
+    texts = {
+        part.name: _value(part.name, part.content.decode("utf-8", "replace")) for part in parts if not part.file_name
+    }
+    attached = {
+        name: files[value.removeprefix("attach://")]
+        for name, value in texts.items()
+        if isinstance(value, str) and value.startswith("attach://") and value.removeprefix("attach://") in files
+    }
+    return {**request.query_params, **files, **texts, **attached}
 
 
 def _value(name: str, text: str) -> Any:
-    if name in {"text", "name", "url", "secret_token", "callback_query_id", "parse_mode"}:
+    if name in {"text", "name", "url", "secret_token", "callback_query_id", "parse_mode", "caption", "file_id"}:
         return text
     try:
         return json.loads(text)

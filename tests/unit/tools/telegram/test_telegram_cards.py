@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.messages import Candidate, DeskButton, DeskLabel, DeskPost, Line
+from tools.messages import Candidate, DeskButton, DeskLabel, DeskPost, Handoff, Line
 from tools.simulators.telegram_markup import visible_text
 from tools.telegram_cards import DRAFT_TRUNCATED, MESSAGE_LIMIT, escape_within, plain_within, render, topic_name
 
@@ -199,3 +199,25 @@ def test_escaping_never_cuts_an_entity_or_a_character(text: str, limit: int, exp
 def test_plain_text_is_bounded_without_escaping() -> None:
     assert plain_within("a&b", 3) == "a&b"
     assert plain_within("a&bc", 3) == "a&…"
+
+
+def test_haste_rule_mood_and_what_is_known_are_on_the_card() -> None:
+    handoff = Handoff(
+        ticket_id="t1",
+        thread_id="wecom:wk1:wm1",
+        customer_name="小满",
+        question="再不处理就投诉",
+        reason="rule",
+        confidence=None,
+        history=(),
+        draft="",
+        rule="<投诉>",
+        priority="high",
+        mood="negative",
+        profile=("订单号: 37<b>", "称呼: 小李"),
+    )
+    post = DeskPost(kind="card", thread_id="wecom:wk1:wm1", customer_name="小满", text="", handoff=handoff)
+    lines = render(post, in_topic=True).html.splitlines()
+    assert lines[0] == "🔴 <b>加急</b> 🙋 <b>小满</b>"
+    assert "📌 按规则转人工 · 规则「&lt;投诉&gt;」 · 情绪负面" in lines
+    assert "📇 订单号: 37&lt;b&gt; · 称呼: 小李" in lines

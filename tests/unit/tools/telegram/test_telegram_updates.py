@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tools.messages import DeskButton, DeskEvent, DeskPlace
+from tools.messages import DeskButton, DeskEvent, DeskPlace, Media
 from tools.telegram_buttons import Pressed, button_data, read_button
 from tools.telegram_updates import parse_update
 
@@ -87,7 +87,8 @@ def test_a_reply_to_a_card_in_a_chat_without_topics_is_for_its_customer() -> Non
         ({"text": "好"}, "text"),
         ({"text": "/done"}, "done"),
         ({"text": "/close"}, "close"),
-        ({"photo": [{"file_id": "f"}]}, "unsupported"),
+        ({"photo": [{"file_id": "f"}]}, "text"),
+        ({"sticker": {"file_id": "f"}}, "unsupported"),
     ],
 )
 def test_a_reply_to_a_card_names_its_ticket(place: dict[str, Any], content: dict[str, Any], action: str) -> None:
@@ -130,7 +131,7 @@ def test_what_a_topic_began_with_names_no_ticket() -> None:
         {"inline_keyboard": [None, 7, "draft:t-1", {}]},
         {"inline_keyboard": [[None, 7, "draft:t-1", [], {}]]},
         {"inline_keyboard": [[{"text": "x"}, {"callback_data": 7}, {"callback_data": ""}]]},
-        {"inline_keyboard": [[{"callback_data": "close:t-1"}, {"callback_data": "done"}, {"callback_data": "done:"}]]},
+        {"inline_keyboard": [[{"callback_data": "vanish:t-1"}, {"callback_data": "done"}, {"callback_data": "done:"}]]},
         {"inline_keyboard": [[{"callback_data": "done:a b"}, {"callback_data": "done:\x00"}]]},
         {"inline_keyboard": [[{"callback_data": "done:" + "t" * 41}, {"callback_data": "done:t-1\n"}]]},
     ],
@@ -179,11 +180,52 @@ def test_a_slash_is_a_command_and_never_goes_to_a_customer(text: str, action: st
     assert event.text == (text if action == "text" else "")
 
 
-@pytest.mark.parametrize("kind", ["photo", "voice", "document", "sticker", "location", "video_note"])
-def test_what_is_not_text_is_unsupported(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["sticker", "location", "poll", "contact"])
+def test_what_no_customer_can_get_is_unsupported(kind: str) -> None:
     event = read(said(**TOPIC, caption="看图", **{kind: {"file_id": "f"}}))
     assert event is not None
-    assert (event.action, event.text) == ("unsupported", "")
+    assert (event.action, event.text, event.media) == ("unsupported", "", None)
+
+
+FILE: dict[str, Any] = {"file_id": "f", "file_size": 7}
+
+
+@pytest.mark.parametrize(
+    ("fields", "media"),
+    [
+        pytest.param(
+            {"photo": [{"file_id": "s", "width": 90, "height": 60}, {**FILE, "width": 800, "height": 600}]},
+            Media(kind="image", ref="f", size=7),
+            id="the largest size of a photo",
+        ),
+        ({"document": {**FILE, "file_name": "说明.pdf"}}, Media(kind="file", ref="f", name="说明.pdf", size=7)),
+        ({"voice": FILE}, Media(kind="file", ref="f", name="voice.ogg", size=7)),
+        ({"audio": {**FILE, "file_name": "a.mp3"}}, Media(kind="file", ref="f", name="a.mp3", size=7)),
+        ({"video": {**FILE, "mime_type": "video/mp4"}}, Media(kind="video", ref="f", name="video.mp4", size=7)),
+        ({"video": {**FILE, "mime_type": "video/webm"}}, Media(kind="file", ref="f", size=7)),
+        ({"video_note": {"file_id": "f"}}, Media(kind="video", ref="f", name="video.mp4")),
+        ({"animation": FILE, "document": FILE}, Media(kind="video", ref="f", name="animation.mp4", size=7)),
+    ],
+)
+def test_a_file_goes_to_the_customer_with_what_is_written_under_it(fields: dict[str, Any], media: Media) -> None:
+    event = read(said(**TOPIC, caption=" 看图 ", **fields))
+    assert event is not None
+    assert (event.action, event.text, event.media) == ("text", "看图", media)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"photo": []}, {"photo": "x"}, {"photo": [3]}, {"voice": {}}, {"document": {"file_id": 3}}]
+)
+def test_a_file_that_cannot_be_fetched_is_unsupported(fields: dict[str, Any]) -> None:
+    event = read(said(**TOPIC, **fields))
+    assert event is not None
+    assert (event.action, event.media) == ("unsupported", None)
+
+
+def test_a_command_under_a_file_is_a_command() -> None:
+    event = read(said(**TOPIC, photo=[{"file_id": "f"}], caption="/done"))
+    assert event is not None
+    assert (event.action, event.text, event.media) == ("done", "", None)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +365,7 @@ def test_a_command_takes_the_words_it_needs(text: str, action: str, words: str) 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"data": "close:t-1"},
+        {"data": "vanish:t-1"},
         {"data": "done:"},
         {"data": "done"},
         {"data": "done:\x00"},
