@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo run test test-all chaos bench evals lint type fmt lock clean
+.PHONY: help setup dev demo demo-day run test test-all chaos bench evals lint type fmt lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,9 @@ dev: $(VENV)/ready-dev ## The same, with the tools for tests, lint and types
 
 demo: setup ## Play a whole conversation on this machine (KEEP=1 leaves it running)
 	@$(BIN)/kefu demo $(if $(KEEP),--keep)
+
+demo-day: setup ## Play a whole day: customers, tickets, three agents, learned answers (ARGS="--customers 80 --seed 2")
+	@$(BIN)/kefu demo --day $(ARGS)
 
 run: setup ## Serve with the settings in .env
 	@$(BIN)/kefu serve

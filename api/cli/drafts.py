@@ -16,16 +16,14 @@ from api.cli.common import Session, run_with_database
 from api.knowledge import Knowledge, open_knowledge
 from api.learning.drafts import (
     Draft,
-    Review,
-    approve_draft,
     edit_draft,
     get_draft,
     list_drafts,
     reject_draft,
-    review_draft,
 )
 from api.learning.misses import load_misses
 from api.learning.replay import Replayed, misses_of, replay
+from api.learning.reviews import Review, approve_draft, merge_draft, review_draft
 
 app = typer.Typer(help="Entries proposed from people's answers: review them.", no_args_is_help=True)
 
@@ -109,16 +107,26 @@ def approve(
     replace: Annotated[
         list[str] | None, typer.Option(help="An entry that goes when this one comes; repeat it.")
     ] = None,
+    merge: Annotated[str | None, typer.Option(help="An entry that asks the same: only add the wordings to it.")] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Although something speaks against it.")] = False,
 ) -> None:
-    """Make a draft an entry, live at once; then fit the confidence and ask the missed questions again."""
+    """Make a draft an entry, live at once; then fit the confidence and ask the missed questions again.
+
+    When an entry asks the same already, choose: --merge or --replace it.
+    """
     console = Console(stderr=True)
+    if merge is not None and replace:
+        raise typer.BadParameter("name --merge or --replace, not both")
+
+    async def decide(knowledge: Knowledge) -> Draft:
+        actor = cli_actor()
+        if merge is not None:
+            return await merge_draft(knowledge, draft_id, into=merge, by=by, actor=actor, anyway=anyway)
+        return await approve_draft(knowledge, draft_id, by=by, actor=actor, replaced=replace or (), anyway=anyway)
 
     async def command(session: Session) -> tuple[Draft, list[Replayed]]:
         async def work(knowledge: Knowledge) -> tuple[Draft, list[Replayed]]:
-            draft = await approve_draft(
-                knowledge, draft_id, by=by, actor=cli_actor(), replaced=replace or (), anyway=anyway
-            )
+            draft = await decide(knowledge)
             await fit_confidence(knowledge, console)
             misses = await misses_of(session.pool, draft_id, await load_misses(session.pool))
             with progress_bar("asking again", console) as progress:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from api.audit import record
@@ -28,6 +30,10 @@ from kb.redaction import generalise, is_marked, redact
 
 MOST_WORDINGS = 8
 """Other wordings a draft proposes; as different from each other as there are."""
+
+LEARNER_LOCK = 7_263_003
+"""Advisory lock of the one who drafts: two at once would draft the same answers."""
+LEARNER_PAUSE = 0.1
 
 LONGEST_WORDING = 60
 """Characters: what is longer tells a story."""
@@ -78,23 +84,66 @@ class Learned:
 
 
 async def learn(
-    pool: Pool, embedder: Embedder, *, polisher: Polisher | None = None, actor: str, progress: Progress = silent
+    pool: Pool,
+    embedder: Embedder,
+    *,
+    polisher: Polisher | None = None,
+    actor: str,
+    progress: Progress = silent,
+    tickets: Collection[str] = (),
+    newest: int | None = None,
 ) -> Learned:
     """Draft an entry for every cluster with answered tickets that have no draft yet; a second run drafts nothing.
+
+    One caller at a time does this, over all processes.
+
+    Args:
+        pool: the database.
+        embedder: what questions are grouped with.
+        polisher: words the drafts better.
+        actor: who that is in the audit log.
+        progress: told how many questions are embedded.
+        tickets: only clusters with one of these; empty: every cluster.
+        newest: look only at so many of the newest misses, and at those tickets'.
 
     Raises:
         IndexUnavailableError: the database or the embedding service does not answer.
     """
+    async with _alone(pool):
+        async with pool.connection() as conn:
+            await settle_outcomes(conn)
+        misses = await load_misses(pool)
+        if newest is not None:
+            misses = [miss for miss in misses[:-newest] if miss.ticket_id in tickets] + misses[-newest:]
+        waiting = {miss.ticket_id for miss in misses if miss.outcome == "answered" and miss.draft_id is None}
+        if not waiting:
+            return Learned(drafts=(), joined=0, answered=0, empty=0)
+        floor = await base_floor(pool, embedder.model_id)
+        clusters = await cluster_misses(misses, embedder, floor=floor, progress=progress)
+        if tickets:
+            clusters = [made for made in clusters if any(miss.ticket_id in tickets for miss in made.misses)]
+        return await _draft(pool, clusters, waiting, polisher=polisher, actor=actor)
+
+
+@contextlib.asynccontextmanager
+async def _alone(pool: Pool) -> AsyncIterator[None]:
+    # Asked for again and again: who waits inside a statement stands in the way of an index that is being built.
     async with pool.connection() as conn:
-        await settle_outcomes(conn)
-    misses = await load_misses(pool)
-    waiting = {miss.ticket_id for miss in misses if miss.outcome == "answered" and miss.draft_id is None}
-    if not waiting:
-        return Learned(drafts=(), joined=0, answered=0, empty=0)
+        while True:
+            row = await (await conn.execute("select pg_try_advisory_lock(%s) as got", (LEARNER_LOCK,))).fetchone()
+            if row is not None and row["got"]:
+                break
+            await asyncio.sleep(LEARNER_PAUSE)
+        try:
+            yield
+        finally:
+            await conn.execute("select pg_advisory_unlock(%s)", (LEARNER_LOCK,))
+
+
+async def _draft(
+    pool: Pool, clusters: Sequence[Cluster], waiting: Collection[str | None], *, polisher: Polisher | None, actor: str
+) -> Learned:
     answers = await read_answers(pool, [ticket_id for ticket_id in waiting if ticket_id])
-    clusters = await cluster_misses(
-        misses, embedder, floor=await base_floor(pool, embedder.model_id), progress=progress
-    )
     pending = {draft.id for draft in await list_drafts(pool, state="pending")}
     drafts: list[int] = []
     joined, empty, taken = 0, 0, set[int]()

@@ -47,6 +47,8 @@ class Conflict:
     """0: another domain; 1: the same text."""
     differences: tuple[str, ...]
     """What the two answers say differently."""
+    is_verbatim: bool = False
+    """It asks in the very same words."""
 
 
 async def find_conflicts(
@@ -88,7 +90,8 @@ def differences(answer: str, other: str) -> tuple[str, ...]:
 
 def _compare(question: str, hit: Hit, answer: str, floor: float) -> Conflict | None:
     close = hit.score if is_lexical([hit]) else closeness(hit.score, floor)
-    is_same = clean(question) == clean(hit.question) or (close >= SAME_QUESTION and _asks_same(question, hit.question))
+    is_verbatim = clean(question) == clean(hit.question)
+    is_same = is_verbatim or (close >= SAME_QUESTION and _asks_same(question, hit.question))
     if not is_same and close < SAME:
         return None
     found = differences(answer, hit.answer)
@@ -99,6 +102,7 @@ def _compare(question: str, hit: Hit, answer: str, floor: float) -> Conflict | N
         answer=hit.answer,
         closeness=close,
         differences=found,
+        is_verbatim=is_verbatim,
     )
 
 
@@ -128,5 +132,5 @@ def _text(fact: Fact) -> str:
     return f"{fact.value}{fact.unit}"
 
 
-def _rank(conflict: Conflict) -> tuple[int, float, str]:
-    return _ORDER.index(conflict.kind), -conflict.closeness, conflict.entry_id
+def _rank(conflict: Conflict) -> tuple[int, bool, float, str]:
+    return _ORDER.index(conflict.kind), not conflict.is_verbatim, -conflict.closeness, conflict.entry_id

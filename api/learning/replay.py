@@ -83,8 +83,9 @@ async def _stored_wordings(pool: Pool) -> dict[str, str]:
     """Return the row of each wording that learning stored."""
     async with pool.connection() as conn:
         cursor = await conn.execute(
+            # Those merged into another entry name the source of that one.
             "select id, metadata ->> 'question' as question from knowledge_chunks"
-            " where metadata ->> 'source' like 'learned/%%'",
+            " where metadata ->> 'source' like 'learned/%%' or metadata ->> 'draft' <> ''",
             (),
         )
         rows = await cursor.fetchall()

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import callbacks
+import desk
+import friends
 import knowledge
 import pipeline
 from rich.console import Console
@@ -27,7 +29,7 @@ from sizes import FULL, QUICK, Size
 
 from api.embedded import embedded_postgres
 
-PARTS = {"callbacks": callbacks, "pipeline": pipeline, "knowledge": knowledge}
+PARTS = {"callbacks": callbacks, "pipeline": pipeline, "desk": desk, "friends": friends, "knowledge": knowledge}
 
 
 async def measure(names: list[str], size: Size) -> dict[str, Any]:

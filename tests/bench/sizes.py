@@ -17,6 +17,8 @@ class Size:
     waves: int
     singles: int
     conversations: tuple[int, ...]
+    friends: int
+    """New friends of one burst."""
     imported: int
     """Texts embedded a round of the import, three rounds."""
     entries: tuple[int, ...]
@@ -32,6 +34,7 @@ FULL = Size(
     waves=4,
     singles=50,
     conversations=(1_000, 10_000),
+    friends=1_000,
     imported=768,
     entries=(1_000, 10_000, 100_000),
     searches=300,
@@ -43,6 +46,7 @@ QUICK = Size(
     waves=3,
     singles=20,
     conversations=(1_000,),
+    friends=200,
     imported=256,
     entries=(1_000, 10_000),
     searches=100,

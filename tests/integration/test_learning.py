@@ -22,17 +22,17 @@ from api.learning.answers import Learned, learn
 from api.learning.drafts import (
     DraftError,
     Proposal,
-    approve_draft,
     edit_draft,
     get_draft,
     insert_draft,
     list_drafts,
     reject_draft,
-    review_draft,
 )
 from api.learning.misses import base_floor, cluster_misses, load_misses, want_entry
 from api.learning.replay import misses_of, replay
+from api.learning.reviews import approve_draft, merge_draft, review_draft
 from api.settings import load_settings
+from kb.catalog import list_entries
 from kb.chunks import Chunk
 from kb.ingest import import_articles
 from kb.rows import make_entry_id
@@ -289,7 +289,7 @@ class TestReview:
         outcomes = await asyncio.gather(
             *(approve_draft(knowledge, draft_id, by=name, actor=DESK) for name in ("甲", "乙")), return_exceptions=True
         )
-        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Draft", "DraftError"]
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Draft", "DraftBusyError"]
         assert len(await entries(knowledge.pool, Filter(action="draft.approved"), limit=9)) == 1
 
     async def test_a_contradiction_is_shown_and_holds_the_approval_back(self, knowledge) -> None:
@@ -318,6 +318,40 @@ class TestReview:
             await approve_draft(knowledge, gap, by="老板", actor=DESK, anyway=True)
         await edit_draft(knowledge.pool, gap, actor=DESK, answer="请打 400-820-8820。")
         await approve_draft(knowledge, gap, by="老板", actor=DESK)
+
+    async def test_a_question_there_is_already_is_refused_until_somebody_chooses(self, knowledge) -> None:
+        draft_id = await drafted(knowledge, question="退款多久到账?", similar=("钱几天退给我",), answer=REFUND[1])
+        old = make_entry_id("shop.md", REFUND[0])
+        for anyway in (False, True):
+            with pytest.raises(DraftError, match=rf"asks the same as entry {old} .*--merge {old}.*--replace {old}"):
+                await approve_draft(knowledge, draft_id, by="老板", actor=DESK, anyway=anyway)
+        with pytest.raises(DraftError, match="there is no entry nothing"):
+            await merge_draft(knowledge, draft_id, into="nothing", by="老板", actor=DESK)
+        done = await merge_draft(knowledge, draft_id, into=old, by="老板", actor=DESK)
+        assert (done.state, done.entry_id) == ("approved", old)
+        [entry] = await list_entries(knowledge.pool)
+        assert (entry.question, entry.similar, entry.answer) == (REFUND[0], ("钱几天退给我",), REFUND[1])
+        hits, _ = await knowledge.try_question("钱几天退给我", limit=1)
+        assert (hits[0].entry_id, hits[0].answer) == (old, REFUND[1])
+
+    async def test_wordings_with_gaps_are_not_merged(self, knowledge) -> None:
+        draft_id = await drafted(knowledge, question="〔姓名〕说几天退款", similar=())
+        with pytest.raises(DraftError, match="wordings hold gaps"):
+            await merge_draft(
+                knowledge, draft_id, into=make_entry_id("shop.md", REFUND[0]), by="老板", actor=DESK, anyway=True
+            )
+
+    async def test_two_who_draft_at_once_draft_an_answer_once(self, knowledge, desk) -> None:
+        await desk.ask(PARKING, "可以停车")
+        done = await asyncio.gather(learned(knowledge), learned(knowledge))
+        assert sorted(len(found.drafts) for found in done) == [0, 1]
+
+    async def test_only_wanted_tickets_are_drafted_when_named(self, knowledge, desk) -> None:
+        await desk.ask(PARKING, "可以停车")
+        await desk.ask(ENGRAVING[0], "可以刻字")
+        done = await learn(knowledge.pool, knowledge.embedder, actor=DESK, tickets={"t1"}, newest=1)
+        [draft] = await list_drafts(knowledge.pool)
+        assert (done.answered, draft.question) == (2, PARKING)
 
     async def test_an_edit_changes_what_it_names(self, knowledge) -> None:
         draft_id = await drafted(knowledge)
@@ -445,6 +479,13 @@ class TestCommands:
         assert lines[6:8] == [f"{'':14}{REFUND[1]}", f"{'':14}! 15天 ≠ 3天"]
         assert lines[-1].startswith("! it contradicts entry ")
         assert "退款要多久到账" in await kefu("kb", "drafts", "list")
+
+    async def test_a_draft_is_merged_by_choice(self, kefu, knowledge) -> None:
+        number = str(await drafted(knowledge, question=REFUND[0], similar=("钱几天退给我",), answer="三天。"))
+        entry = make_entry_id("shop.md", REFUND[0])
+        await kefu("kb", "drafts", "approve", number, "--by", "老板", "--merge", entry, "--replace", entry, exit_code=2)
+        merged = await kefu("kb", "drafts", "approve", number, "--by", "老板", "--merge", entry)
+        assert merged.startswith(f"draft {number} is live as entry {entry}")
 
     async def test_a_draft_is_rejected_by_somebody(self, kefu, knowledge) -> None:
         number = str(await drafted(knowledge))
