@@ -1,10 +1,11 @@
-"""客户联系 as far as the bot uses it: friends, their welcome codes, remarks and tags; and messages to members."""
+"""客户联系 as far as the bot uses it: friends, their welcome codes, remarks and tags."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tools.simulators.wecom_contact_ways import ContactWays, CorpTags
 from tools.simulators.wecom_outbound import Json, RefusedError
 from tools.simulators.wecom_state import SHORT_CODE_SECONDS, KfState
 
@@ -45,11 +46,13 @@ class Contacts:
     """Friends of the staff."""
 
     def __init__(self, *, kf: KfState, clock: Callable[[], float]) -> None:
+        self.base = ""
+        """Where the simulator listens, without a trailing slash; known once it does."""
+        self.tags = CorpTags(kf.next_id, clock)
+        self.ways = ContactWays(kf.next_id, clock, lambda: self.base)
         self.friendships: dict[tuple[str, str], Friendship] = {}
         """(userid, external_userid) → friendship."""
         self.welcomes: list[Welcome] = []
-        self.member_messages: list[Json] = []
-        """What `message/send` was given."""
         self._kf = kf
         self._clock = clock
         self._codes: dict[str, _WelcomeCode] = {}
@@ -63,6 +66,27 @@ class Contacts:
         self._codes[code] = _WelcomeCode(friendship=friendship, born=self._clock())
         return code
 
+    def routes(self) -> dict[str, tuple[str, Callable[[Json], Json]]]:
+        """Every call with its method and who answers it."""
+        return {
+            "externalcontact/get": ("GET", self.get),
+            "externalcontact/remark": ("POST", self.remark),
+            "externalcontact/mark_tag": ("POST", self.mark_tag),
+            "externalcontact/send_welcome_msg": ("POST", self.send_welcome),
+            "externalcontact/get_corp_tag_list": ("POST", self.tags.list),
+            "externalcontact/add_corp_tag": ("POST", self.tags.add),
+            "externalcontact/add_contact_way": ("POST", self.ways.add),
+            "externalcontact/get_contact_way": ("POST", self.ways.get),
+            "externalcontact/list_contact_way": ("POST", self.ways.list),
+            "externalcontact/update_contact_way": ("POST", self.ways.update),
+            "externalcontact/del_contact_way": ("POST", self.ways.delete),
+        }
+
+    def tags_of(self, customer: str, user: str) -> set[str]:
+        """The names of the tags a friend has."""
+        names = self.tags.names
+        return {names[tag] for tag in self.friendships[user, customer].tags}
+
     def get(self, query: Json) -> Json:
         """`externalcontact/get`."""
         customer = self._kf.check_customer(query.get("external_userid"))
@@ -71,7 +95,8 @@ class Contacts:
             raise RefusedError(84061, "not external contact")
         known = self._kf.customers[customer]
         contact = {"external_userid": customer, "name": known.nickname, "avatar": known.avatar, "type": 1, "gender": 0}
-        return {"external_contact": contact, "follow_user": [_follow_user(each) for each in friendships]}
+        names = self.tags.names
+        return {"external_contact": contact, "follow_user": [_follow_user(each, names) for each in friendships]}
 
     def send_welcome(self, body: Json) -> Json:
         """`externalcontact/send_welcome_msg`."""
@@ -97,7 +122,10 @@ class Contacts:
 
     def remark(self, body: Json) -> Json:
         """`externalcontact/remark`."""
-        self._friendship(body).remark = str(body.get("remark") or "")
+        remark = str(body.get("remark") or "")
+        if len(remark) > 20:
+            raise RefusedError(40058, "remark exceeds 20 characters")
+        self._friendship(body).remark = remark
         return {}
 
     def mark_tag(self, body: Json) -> Json:
@@ -106,16 +134,11 @@ class Contacts:
         if not added and not removed:
             raise RefusedError(40058, "add_tag and remove_tag are both empty")
         tags = self._friendship(body).tags
+        if unknown := {*added, *removed} - self.tags.names.keys():
+            raise RefusedError(40068, f"invalid tagid: {min(unknown)}")
         tags.update(added)
         tags.difference_update(removed)
         return {}
-
-    def send_to_member(self, body: Json) -> Json:
-        """`message/send`."""
-        if not any(body.get(name) for name in ("touser", "toparty", "totag")):
-            raise RefusedError(40058, "touser, toparty and totag are all empty")
-        self.member_messages.append(body)
-        return {"invaliduser": "", "msgid": self._kf.next_id("app")}
 
     def _friendship(self, body: Json) -> Friendship:
         customer = self._kf.check_customer(body.get("external_userid"))
@@ -125,12 +148,12 @@ class Contacts:
         return friendship
 
 
-def _follow_user(friendship: Friendship) -> Json:
+def _follow_user(friendship: Friendship, names: dict[str, str]) -> Json:
     return {
         "userid": friendship.user,
         "remark": friendship.remark,
         "createtime": friendship.since,
         "state": friendship.state,
         "add_way": 1,
-        "tags": [{"tag_id": tag, "tag_name": tag, "type": 1} for tag in sorted(friendship.tags)],
+        "tags": [{"tag_id": tag, "tag_name": names[tag], "type": 1} for tag in sorted(friendship.tags & names.keys())],
     }

@@ -1,0 +1,1 @@
+"""Friends of the staff: welcomed within the 20 seconds a code lives, then tagged."""
