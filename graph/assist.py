@@ -10,6 +10,7 @@ from langchain_core.messages import AnyMessage
 
 from graph.builder import build_assistant
 from graph.context import Context, Ports
+from graph.judge import is_for_a_person
 from graph.questions import answer_of
 from graph.state import Assistance, State, Turn
 from kb.errors import KbError
@@ -42,7 +43,8 @@ class Assistant:
             extra = {"action": "assist_failed", "turn_id": turn["id"], "error": str(error)}
             logger.warning("Not looked up beside a person", extra=extra)
             return None
-        text, sources = answer_of(made["questions"]) if made["turn"]["intent"] == "question" else ("", [])
+        is_free = made["turn"]["intent"] == "question" and not is_for_a_person(made["turn"])
+        text, sources = answer_of(made["questions"]) if is_free else ("", [])
         if not text:
             return None
         assistance: Assistance = {"turn_id": turn["id"], "text": text, "sources": sources}

@@ -19,6 +19,10 @@ NUMBERED = re.compile(r"^[1-4][.、)]")
 EDGES = " .,:;!?。、()「」“”\"'\ufe0f\u20e3"
 """What may stand around a choice, the frame of a keycap emoji included."""
 
+GREETED = "greeted_"
+"""How the ids of a greeting's options begin."""
+OPTION_ID_AT_MOST = 128
+
 OptionLike = TypeVar("OptionLike", Option, PastOption)
 
 
@@ -35,6 +39,15 @@ def option_id_for(turn_id: str, entry_id: str) -> str:
     return delivery_key(turn_id, f"option:{entry_id}")
 
 
+def greeting_option_id(entry_id: str) -> str | None:
+    """Name an option of a greeting, which is made before there is a conversation: it tells the entry by itself.
+
+    None when the entry's id does not fit.
+    """
+    option_id = GREETED + entry_id.encode().hex()
+    return option_id if len(option_id) <= OPTION_ID_AT_MOST else None
+
+
 def pick(line: TurnLine, clarification: Clarification | None) -> Pick | None:
     """Return what a line chooses from the open menu, None when it is something else."""
     if clarification is None or line["kind"] != "text":
@@ -48,8 +61,10 @@ def pick(line: TurnLine, clarification: Clarification | None) -> Pick | None:
 
 
 def past_option(line: TurnLine, offered: Iterable[PastOption]) -> PastOption | None:
-    """Return the option of an earlier menu that a line clicks."""
-    return _by_id(offered, line["choice"]) if "choice" in line else None
+    """Return the option of an earlier menu, or of a greeting, that a line clicks."""
+    if "choice" not in line:
+        return None
+    return _by_id(offered, line["choice"]) or _greeted(line)
 
 
 def settled(picked: Pick, clarification: Clarification) -> Question:
@@ -98,6 +113,17 @@ async def record_choice(turn: Turn, outbox: Outbox) -> None:
 
 def _by_id(options: Iterable[OptionLike], option_id: str) -> OptionLike | None:
     return next((option for option in options if option["option_id"] == option_id), None)
+
+
+def _greeted(line: TurnLine) -> PastOption | None:
+    option_id = line["choice"]
+    if not option_id.startswith(GREETED):
+        return None
+    try:
+        entry_id = bytes.fromhex(option_id.removeprefix(GREETED)).decode()
+    except ValueError:
+        return None
+    return {"option_id": option_id, "entry_id": entry_id, "question": line["text"]} if entry_id else None
 
 
 def _by_number(options: list[Option], text: str) -> Option | None:

@@ -7,9 +7,12 @@ from typing import Literal, Protocol
 
 from langgraph.runtime import Runtime
 
+from graph.profile import Profiles
 from graph.reader import Reader
 from graph.summary import Summariser
 from kb.ports import Grader, Retriever
+from prompts.rules import Rule, RuleFacts
+from tools.messages import Mood
 from tools.ports import Outbox
 
 HandoffMode = Literal["silent", "assist", "resume"]
@@ -52,6 +55,22 @@ class Texts(Protocol):
         """Drop greetings around a question."""
         ...
 
+    def is_wordless(self, text: str) -> bool:
+        """Tell whether a message is nothing but emoji and punctuation."""
+        ...
+
+    def mood_of(self, text: str) -> Mood:
+        """Tell how a turn sounds."""
+        ...
+
+
+class Rules(Protocol):
+    """The rules in force."""
+
+    def match(self, facts: RuleFacts) -> Rule | None:
+        """Return the first rule that fits, None when none does."""
+        ...
+
 
 class Hours(Protocol):
     """When people are there."""
@@ -82,6 +101,10 @@ class Ports:
     summariser: Summariser | None = None
     """None: what a person last said is remembered word for word."""
     hours: Hours = field(default_factory=AlwaysOpen)
+    rules: Rules | None = None
+    """None: nothing but the confidence and the customer's wish calls a person."""
+    profiles: Profiles | None = None
+    """None: nothing is known of customers beyond the conversation."""
 
 
 def context_of(runtime: Runtime[Context]) -> Context:

@@ -19,7 +19,9 @@ from langgraph.types import Command, StateSnapshot
 
 from graph.assist import Assistant
 from graph.context import Context
-from graph.state import Assistance, InputState, State, Turn, TurnLine
+from graph.profile import Profiles
+from graph.state import Assistance, CustomerState, InputState, State, Turn, TurnLine
+from graph.told import told_in
 from tools.messages import HumanReply
 from tools.ports import Outbox
 
@@ -49,26 +51,53 @@ class CustomerLine:
     text: str
     choice: str = ""
     """The id of the menu option that was clicked."""
+    words: str = ""
+    """What a voice message says, or what a picture shows, when somebody could tell."""
+
+    @property
+    def shown(self) -> str:
+        """The line as people and models read it in the conversation."""
+        return f"{HEARD[self.kind]}{self.words}" if self.words and self.kind in HEARD else self.text
+
+
+HEARD = {"voice": "[语音转文字] ", "image": "[图片内容] "}
+"""What marks words that a model heard or saw."""
 
 
 class Conversation:
     """Runs turns on checkpointed threads."""
 
-    def __init__(self, graph: Graph, outbox: Outbox, context: Context, *, assistant: Assistant | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        outbox: Outbox,
+        context: Context,
+        *,
+        assistant: Assistant | None = None,
+        profiles: Profiles | None = None,
+    ) -> None:
         self._graph = graph
         self._outbox = outbox
         self._context = context
         self._assistant = assistant if context.handoff_mode == "assist" else None
+        self._profiles = profiles
 
     async def customer_turn(
-        self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine], *, hand_over: HandOver | None = None
+        self,
+        thread_id: str,
+        turn_id: str,
+        lines: Sequence[CustomerLine],
+        *,
+        hand_over: HandOver | None = None,
+        customer: CustomerState | None = None,
     ) -> None:
         """Handle everything a customer wrote since the last turn.
 
         While a person has the conversation the lines join the history and go to the desk; the wait stays as it is.
-        `hand_over` gives the turn to a person unread.
+        `hand_over` gives the turn to a person unread; `customer` is what rules may look at.
         """
-        messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
+        await self._learn(thread_id, lines)
+        messages = _messages(lines)
         snapshot = await self._snapshot(thread_id)
         turn: Turn = {
             "id": turn_id,
@@ -78,6 +107,8 @@ class Conversation:
         }
         if hand_over is not None:
             turn["intent"] = hand_over
+        if customer is not None:
+            turn["customer"] = customer
         # Without a desk nobody can end the wait; new input does.
         if _is_waiting(snapshot) and self._context.has_desk:
             if snapshot.values["handoff"]["ticket_id"] != turn_id:
@@ -87,11 +118,12 @@ class Conversation:
 
     async def listen(self, thread_id: str, turn_id: str, lines: Sequence[CustomerLine]) -> None:
         """Take down what a customer wrote to somebody else: history only, nothing is answered."""
+        await self._learn(thread_id, lines)
         snapshot = await self._snapshot(thread_id)
-        messages = [HumanMessage(id=line.message_id, content=line.text) for line in lines]
+        messages = _messages(lines)
         if _is_waiting(snapshot):
             await self._run(Command(update={"messages": messages}), thread_id)
-            await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line.text for line in lines))
+            await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line.shown for line in lines))
             return
         turn: Turn = {"id": turn_id, "thread_id": thread_id, "speaker": "customer", "lines": [], "intent": "listen"}
         await self._turn(turn, messages, snapshot)
@@ -143,7 +175,7 @@ class Conversation:
         Only updates: the wait and its id stay. What is said is decided once and kept, so that a repetition says,
         remembers and shows the same.
         """
-        thread_id, turn_id = turn["thread_id"], turn["id"]
+        thread_id, turn_id, said = turn["thread_id"], turn["id"], messages
         assistance = await self._assistance(turn, messages, snapshot)
         if assistance is not None:
             text, sources = assistance["text"], assistance["sources"]
@@ -151,7 +183,7 @@ class Conversation:
             note = AIMessage(id=f"{turn_id}:answer", content=text, additional_kwargs={"sources": sources})
             messages = [*messages, note]
         await self._run(Command(update={"messages": messages}), thread_id)
-        await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(line["text"] for line in turn["lines"]))
+        await self._outbox.relay(thread_id, turn_id, "relay", "\n".join(message.text for message in said))
         if assistance is not None and self._assistant is not None:
             await self._outbox.notify_desk(thread_id, turn_id, "assisted", self._assistant.note(assistance))
 
@@ -169,6 +201,18 @@ class Conversation:
             return None
         await self._run(Command(update=made), turn["thread_id"])
         return made["assistance"]
+
+    async def _learn(self, thread_id: str, lines: Sequence[CustomerLine]) -> None:
+        """Take down what the customer tells about themselves, whoever answers."""
+        if self._profiles is None:
+            return
+        # What a picture shows is nobody's word.
+        found = [
+            (line.message_id, told)
+            for line in lines
+            for told in told_in(line.words if line.kind == "voice" else line.text)
+        ]
+        await self._profiles.learn(thread_id, found)
 
     async def is_waiting(self, thread_id: str) -> bool:
         """Tell whether a person has this conversation."""
@@ -223,8 +267,14 @@ class Conversation:
         return {"configurable": {"thread_id": thread_id, STRICT_RESUME: True}}
 
 
+def _messages(lines: Sequence[CustomerLine]) -> list[AnyMessage]:
+    return [HumanMessage(id=line.message_id, content=line.shown) for line in lines]
+
+
 def _turn_line(line: CustomerLine) -> TurnLine:
-    read: TurnLine = {"kind": line.kind, "text": line.text}
+    read: TurnLine = {"kind": line.kind, "text": line.shown, "message_id": line.message_id}
+    if line.words:
+        read["words"] = line.words
     if line.choice:
         read["choice"] = line.choice
     return read

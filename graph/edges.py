@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
+from graph.history import is_long
+from graph.judge import is_for_a_person
 from graph.questions import decision_of, open_questions, to_clarify
-from graph.state import State
+from graph.state import Intent, State
+
+AfterIntake = Literal["relay", "small_talk", "escalate", "retrieve", "answer", "__end__"]
+
+AFTER_INTAKE: Mapping[Intent, AfterIntake] = {
+    "listen": "__end__",
+    "quiet": "__end__",
+    "relay": "relay",
+    "small_talk": "small_talk",
+    "wordless": "small_talk",
+    "unsupported": "small_talk",
+    "chosen": "answer",
+    "human": "escalate",
+    "failure": "escalate",
+    "rate_limited": "escalate",
+    "none_of_these": "escalate",
+    "question": "retrieve",
+}
 
 
-def route_after_intake(state: State) -> Literal["relay", "small_talk", "escalate", "retrieve", "answer", "__end__"]:
+def route_after_intake(state: State) -> AfterIntake:
     """Questions are looked up; everything else needs no search."""
-    intent = state["turn"]["intent"]
-    if intent == "listen":
-        return "__end__"
-    if intent == "relay":
-        return "relay"
-    if intent in {"small_talk", "unsupported"}:
-        return "small_talk"
-    if intent == "chosen":
-        return "answer"
-    if intent in {"human", "failure", "rate_limited", "none_of_these"}:
-        return "escalate"
-    return "retrieve"
+    return "escalate" if is_for_a_person(state["turn"]) else AFTER_INTAKE[state["turn"]["intent"]]
 
 
 def route_after_grade_confidence(state: State) -> Literal["read", "answer", "clarify", "escalate"]:
@@ -42,17 +51,24 @@ def route_to_reading(state: State) -> Literal["read", "__end__"]:
 
 
 def route_after_read(state: State) -> Literal["answer", "clarify", "escalate"]:
-    """Answer as soon as one question is sure; what is left comes afterwards."""
+    """Answer as soon as one question is sure; what is left comes afterwards. A rule may want a person for all."""
+    if is_for_a_person(state["turn"]):
+        return "escalate"
     if any(decision_of(question) == "answer" for question in state["questions"]):
         return "answer"
     return "clarify" if to_clarify(state) else "escalate"
 
 
-def route_after_answer(state: State) -> Literal["clarify", "escalate", "__end__"]:
+def route_after_answer(state: State) -> Literal["clarify", "escalate", "summarise", "__end__"]:
     """Ask back about the one question that stayed open, or hand over all that did."""
     if not open_questions(state):
-        return "__end__"
+        return route_to_the_end(state)
     return "clarify" if to_clarify(state) else "escalate"
+
+
+def route_to_the_end(state: State) -> Literal["summarise", "__end__"]:
+    """Put what was said long ago into fewer words, now that the customer has their answer."""
+    return "summarise" if is_long(state) else "__end__"
 
 
 def route_after_escalate(state: State) -> Literal["human_resume", "__end__"]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
+from graph.long_text import shortened
 from graph.state import HumanNote, State
 from tools.messages import Line
 
+KEPT_MESSAGES = 10
+"""The latest messages, kept word for word."""
+
+LONG_MESSAGES = 20
+"""Messages that are put into fewer words, all but the latest."""
+
 SPEAKER_WORDS = {"customer": "客户", "bot": "机器人", "human": "人工"}
 NOTE_WORD = "此前人工处理"
+SUMMARY_WORD = "此前"
 
 
 def history_of(state: State, limit: int) -> tuple[Line, ...]:
@@ -19,11 +27,28 @@ def history_of(state: State, limit: int) -> tuple[Line, ...]:
 
 
 def lines_of(state: State, limit: int) -> list[str]:
-    """Return what people settled earlier, then the last lines as text, each with its speaker."""
+    """Return what was said and settled earlier, then the last lines as text, each with its speaker: a bounded text."""
     # What the lines show themselves needs no note.
     shown = {message.id for message in (state.get("messages") or [])[-limit:]}
     notes = [note for note in state.get("notes") or [] if f"{note['ticket_id']}:hold" not in shown]
-    return [*map(_noted, notes), *spoken(history_of(state, limit))]
+    summary = state.get("summary")
+    earlier = [f"{SUMMARY_WORD}: {summary['text']}"] if summary else []
+    return [*earlier, *map(_noted, notes), *spoken(history_of(state, limit))]
+
+
+def is_long(state: State) -> bool:
+    """Tell whether more is kept word for word than anybody will look at."""
+    return len(state.get("messages") or []) >= LONG_MESSAGES
+
+
+def older_messages(state: State) -> Sequence[BaseMessage]:
+    """Return what need not be kept word for word."""
+    return (state.get("messages") or [])[:-KEPT_MESSAGES]
+
+
+def write_down(messages: Iterable[BaseMessage]) -> list[str]:
+    """Write messages down, each with its speaker."""
+    return spoken(map(_line, messages))
 
 
 def notes_of(state: State) -> list[str]:
@@ -32,8 +57,8 @@ def notes_of(state: State) -> list[str]:
 
 
 def spoken(lines: Iterable[Line]) -> list[str]:
-    """Write lines down, each with its speaker."""
-    return [f"{SPEAKER_WORDS[line.speaker]}: {line.text}" for line in lines]
+    """Write lines down, each with its speaker; long ones shortened."""
+    return [f"{SPEAKER_WORDS[line.speaker]}: {shortened(line.text)}" for line in lines]
 
 
 def human_part(state: State) -> tuple[Line, ...]:

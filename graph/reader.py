@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,11 +20,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 
+from graph.told import Told, is_told, told_of
 from graph.verdict import UnusableVerdictError, Verdict, verdict_of
 from kb.chunks import Hit
 from prompts.fence import fence
 from prompts.loader import load
 from tools.errors import ToolError
+from tools.messages import Mood
 from tools.model_usage import Meter, Outcome, Usage
 
 logger = logging.getLogger(__name__)
@@ -43,15 +45,28 @@ class Reading:
     cited: tuple[str, ...] = ()
     """Ids of the chunks the answer rests on, the most important first."""
     usage: Usage = field(default_factory=Usage)
+    mood: Mood | None = None
+    """How the customer sounds; None when the reader does not say."""
+    told: tuple[Told, ...] = ()
+    """What the customer tells about themselves."""
 
 
 class Reader(Protocol):
     """Reads hits for a question."""
 
-    async def read(self, question: str, hits: Sequence[Hit], *, history: Sequence[str] = (), seconds: float) -> Reading:
+    async def read(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        history: Sequence[str] = (),
+        beside: Mapping[str, str] | None = None,
+        seconds: float,
+    ) -> Reading:
         """Judge the hits and write an answer from them within so many seconds; never raises.
 
-        `history` is what was said before, for a question that cannot be understood without it.
+        `history` is what was said before, for a question that cannot be understood without it; `beside` is more data
+        that helps to understand it, by its label.
         """
         ...
 
@@ -84,21 +99,29 @@ class ModelReader:
         self._meter = meter or Meter()
         self._has_json_mode = True
 
-    async def read(self, question: str, hits: Sequence[Hit], *, history: Sequence[str] = (), seconds: float) -> Reading:
+    async def read(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        history: Sequence[str] = (),
+        beside: Mapping[str, str] | None = None,
+        seconds: float,
+    ) -> Reading:
         """Judge the hits and write an answer from them within so many seconds; never raises."""
         if not hits:
             return Reading(is_supported=False)
         key = self._key(question, hits)
-        cache = None if history else self._cache
+        cache = None if history or beside else self._cache
         if cache and (remembered := await cache.get(key)):
             try:
-                return _reading(verdict_of(remembered, len(hits)), hits, Usage())
+                return _reading(verdict_of(remembered, len(hits)), question, hits, Usage())
             except UnusableVerdictError:
                 logger.warning("A remembered verdict is unreadable", extra={"action": "answer_cache_unreadable"})
         spent: list[Usage] = []
         try:
             async with asyncio.timeout(seconds):
-                verdict = await self._ask(_messages(question, hits, history), len(hits), spent)
+                verdict = await self._ask(_messages(question, hits, history, beside or {}), len(hits), spent)
         except (TimeoutError, LangChainException, ToolError, UnusableVerdictError) as error:
             logger.warning(
                 "No usable verdict of the chat model", extra={"action": "reader_failed", "error": type(error).__name__}
@@ -106,7 +129,7 @@ class ModelReader:
             return Reading(is_supported=None, usage=sum(spent, Usage()))
         if cache:
             await cache.put(key, verdict.model_dump_json())
-        return _reading(verdict, hits, sum(spent, Usage()))
+        return _reading(verdict, question, hits, sum(spent, Usage()))
 
     async def _ask(self, messages: list[BaseMessage], count: int, spent: list[Usage]) -> Verdict:
         """Ask once, and once more at most."""
@@ -152,11 +175,14 @@ class ModelReader:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _messages(question: str, hits: Sequence[Hit], history: Sequence[str]) -> list[BaseMessage]:
+def _messages(
+    question: str, hits: Sequence[Hit], history: Sequence[str], beside: Mapping[str, str]
+) -> list[BaseMessage]:
     """Put the rules first and the same for everybody, so that a server may cache them, and all data behind."""
     parts = [fence(f"entry_{number}", hit.content) for number, hit in enumerate(hits, start=1)]
     if history:
         parts.append(fence("history", "\n".join(history)))
+    parts += [fence(label, text) for label, text in beside.items()]
     parts.append(fence("question", question))
     return [SystemMessage(load("read").render()), HumanMessage("\n\n".join(parts))]
 
@@ -165,11 +191,14 @@ def _traced() -> RunnableConfig:
     return {"run_name": "read", "metadata": {"prompt": "read", "prompt_version": load("read").version}}
 
 
-def _reading(verdict: Verdict, hits: Sequence[Hit], usage: Usage) -> Reading:
+def _reading(verdict: Verdict, question: str, hits: Sequence[Hit], usage: Usage) -> Reading:
+    read = [told_of(fact.kind, fact.value) for fact in verdict.told]
+    told = tuple(fact for fact in read if fact is not None and is_told(fact, question))
     if not verdict.is_answered:
-        return Reading(is_supported=False, usage=usage)
+        return Reading(is_supported=False, usage=usage, mood=verdict.mood, told=told)
     cited = tuple(dict.fromkeys(hits[number - 1].chunk_id for number in verdict.cited))
-    return Reading(is_supported=True, answer=verdict.answer.strip(), cited=cited, usage=usage)
+    answer = verdict.answer.strip()
+    return Reading(is_supported=True, answer=answer, cited=cited, usage=usage, mood=verdict.mood, told=told)
 
 
 def _normalised(question: str) -> str:

@@ -15,6 +15,7 @@ from kb.embeddings import make_embedder
 from kb.memory import MemoryRetriever
 from kb.settings import KbSettings
 from kb.splitter import split_markdown
+from prompts.rule_book import RuleBook
 from tools.chat_model import make_chat_model
 from tools.memory import MemoryOutbox
 from tools.settings import ModelSettings
@@ -40,4 +41,5 @@ def sample_ports(outbox: MemoryOutbox | None = None) -> Ports:
         texts=PromptTexts(),
         reader=ModelReader(model, model_id=model.model_name) if model else None,
         summariser=ModelSummariser(model) if model else None,
+        rules=RuleBook(),
     )

@@ -13,21 +13,24 @@ from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 
 from kb.chunks import Decision
-from tools.messages import ChoiceSource, HandoffReason
+from tools.messages import ChoiceSource, DeskName, HandoffReason, Mood, Priority
 
 Intent = Literal[
     "question",
     "chosen",
     "none_of_these",
     "small_talk",
+    "wordless",
     "unsupported",
+    "quiet",
     "human",
     "failure",
     "rate_limited",
     "relay",
     "listen",
 ]
-"""What a turn wants: `chosen` and `none_of_these` answer a menu and ask nothing else.
+"""What a turn wants: `chosen` and `none_of_these` answer a menu and ask nothing else, `wordless` is nothing but emoji
+or punctuation, `unsupported` nothing the bot can read, `quiet` is left without an answer.
 
 The caller may say it beforehand: `failure` is a turn the bot gave up on, `rate_limited` one of a customer who writes
 too much, `listen` a customer speaking to staff in the channel's own client.
@@ -51,6 +54,43 @@ class TurnLine(TypedDict):
     text: str
     choice: NotRequired[str]
     """The id of the menu option the customer clicked."""
+    words: NotRequired[str]
+    """What a voice message says, or what a picture shows, as a model heard or saw it."""
+    message_id: NotRequired[str]
+
+
+class CustomerState(TypedDict):
+    """What the caller knows of the customer."""
+
+    source: str
+    """Where they came from; empty when unknown."""
+    tags: list[str]
+
+
+class RuleState(TypedDict):
+    """The rule that fits this turn."""
+
+    name: str
+    escalate: bool
+    priority: Priority
+    channel: DeskName | None
+    words: str
+    """The prompt that tells the customer; empty: the usual one."""
+
+
+class Course(TypedDict, total=False):
+    """How the conversation has gone: what rules look at, and what is not said twice in a row."""
+
+    moods: list[Mood]
+    """Of the latest turns, newest last."""
+    asked: list[str]
+    """The latest questions, tidied, newest last."""
+    unsure_turns: int
+    """Turns in a row in which the bot was not sure."""
+    courtesy: str
+    """`wordless` or `unsupported` when the latest turn was answered as such."""
+    shown: str
+    """Cards and pictures since the latest question."""
 
 
 class ChoiceState(TypedDict):
@@ -77,6 +117,10 @@ class Turn(TypedDict, total=False):
     choice: ChoiceState
     usage: dict[str, float]
     """What reading cost: calls, input_tokens, output_tokens, cost."""
+    customer: CustomerState
+    course: Course
+    """How the conversation has gone with this turn; counts once something was said."""
+    rule: RuleState
 
 
 class Question(TypedDict, total=False):
@@ -110,6 +154,8 @@ class Question(TypedDict, total=False):
     """The entry of an earlier menu's option, whose text this question is."""
     handoff_reason: HandoffReason
     """Why a person gets it, where that is known beforehand."""
+    shown: str
+    """Cards and pictures that came with it: data, not words of the customer."""
 
 
 class Option(TypedDict):
@@ -169,6 +215,12 @@ class HumanNote(TypedDict):
     """Written by a model; otherwise what the person last said, word for word."""
 
 
+class Summary(TypedDict):
+    """What was said before the messages that are kept."""
+
+    text: str
+
+
 class InputState(TypedDict, total=False):
     """The public face: messages alone are enough (LangGraph Studio sends just that)."""
 
@@ -191,3 +243,7 @@ class State(InputState, total=False):
     """What people settled with the customer, newest last."""
     offered: list[PastOption]
     """Options of the latest menus, newest first: people click old ones too."""
+    course: Course
+    """How the conversation has gone up to the latest turn that was answered."""
+    summary: Summary
+    """Missing while all messages are kept, and without a model."""

@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 
 from graph.support import Doubt, doubts
 from prompts.fence import fence
-from prompts.loader import load
+from prompts.loader import Prompt, load
 from tools.errors import ToolError
 from tools.model_usage import Meter, Outcome
 
@@ -36,7 +36,7 @@ _THOUGHT = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 class Summariser(Protocol):
     """Puts a conversation into a few words."""
 
-    async def summarise(self, lines: Sequence[str], *, seconds: float) -> str | None:
+    async def summarise(self, lines: Sequence[str], *, seconds: float, prompt: str = "handoff_summary") -> str | None:
         """Summarise within so many seconds; None when that did not work out. Never raises."""
         ...
 
@@ -48,12 +48,12 @@ class ModelSummariser:
         self._model = model
         self._meter = meter or Meter()
 
-    async def summarise(self, lines: Sequence[str], *, seconds: float) -> str | None:
+    async def summarise(self, lines: Sequence[str], *, seconds: float, prompt: str = "handoff_summary") -> str | None:
         """Summarise within so many seconds; None when that did not work out. Never raises."""
         conversation = "\n".join(lines[-MAX_LINES:])
         try:
             async with asyncio.timeout(seconds):
-                summary = await self._ask(conversation)
+                summary = await self._ask(conversation, load(prompt))
         except (TimeoutError, LangChainException, ToolError) as error:
             extra = {"action": "summary_failed", "error": type(error).__name__}
             logger.warning("No summary of the chat model", extra=extra)
@@ -63,12 +63,11 @@ class ModelSummariser:
         logger.warning("A summary is empty or says more than was said", extra={"action": "summary_unsupported"})
         return None
 
-    async def _ask(self, conversation: str) -> str:
+    async def _ask(self, conversation: str, prompt: Prompt) -> str:
         outcome: Outcome = "failed"
         tokens = None
-        prompt = load("handoff_summary")
         traced: RunnableConfig = {
-            "run_name": "handoff_summary",
+            "run_name": prompt.name,
             "metadata": {"prompt": prompt.name, "prompt_version": prompt.version},
         }
         messages = [SystemMessage(prompt.render()), HumanMessage(fence("conversation", conversation))]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from prompts.loader import load
+from prompts.mood import MoodLexicon
 from prompts.small_talk import SmallTalk
+from tools.messages import Mood
 
 
 class PromptTexts:
@@ -11,6 +13,7 @@ class PromptTexts:
 
     def __init__(self) -> None:
         self._small_talk = SmallTalk()
+        self._moods = MoodLexicon()
 
     def render(self, name: str, /, **values: str) -> str:
         """Fill the named prompt.
@@ -31,3 +34,11 @@ class PromptTexts:
     def strip_pleasantries(self, text: str) -> str:
         """Drop greetings around a question."""
         return self._small_talk.strip_pleasantries(text)
+
+    def is_wordless(self, text: str) -> bool:
+        """Tell whether a message is nothing but emoji and punctuation."""
+        return self._small_talk.is_wordless(text)
+
+    def mood_of(self, text: str) -> Mood:
+        """Tell how a turn sounds."""
+        return self._moods.mood_of(text)

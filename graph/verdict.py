@@ -7,10 +7,15 @@ import re
 from collections.abc import Iterator
 from typing import Self
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from prompts.mood import MOOD_WORDS
+from tools.messages import Mood
 
 MAX_ANSWER = 600
 """Characters of an answer: one message, whatever the script."""
+
+MAX_TOLD = 8
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 _MAX_OBJECTS = 20
@@ -24,6 +29,13 @@ class UnusableVerdictError(Exception):
         self.reply = reply
 
 
+class ToldFact(BaseModel):
+    """Something the customer tells about themselves, as a reader puts it."""
+
+    kind: str
+    value: str
+
+
 class Verdict(BaseModel):
     """A reader's judgement and its answer."""
 
@@ -31,6 +43,27 @@ class Verdict(BaseModel):
     cited: list[int] = Field(default_factory=list)
     """Numbers of the entries, from 1."""
     answer: str = ""
+    mood: Mood | None = None
+    """How the customer sounds; None when the reader does not say."""
+    told: list[ToldFact] = Field(default_factory=list)
+
+    @field_validator("mood", mode="before")
+    @classmethod
+    def _is_a_mood(cls, value: object) -> object:
+        # What is said beside the verdict must never cost it.
+        if not isinstance(value, str):
+            return None
+        return MOOD_WORDS.get(value, value if value in MOOD_WORDS.values() else None)
+
+    @field_validator("told", mode="before")
+    @classmethod
+    def _are_facts(cls, value: object) -> object:
+        facts = value if isinstance(value, list) else []
+        return [
+            fact
+            for fact in facts[:MAX_TOLD]
+            if isinstance(fact, dict) and all(isinstance(fact.get(name), str) for name in ("kind", "value"))
+        ]
 
     @model_validator(mode="after")
     def _is_complete(self, info: ValidationInfo) -> Self:

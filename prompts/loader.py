@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from string import Formatter
 
-from prompts import small_talk
+from prompts import mood, small_talk
 from prompts.errors import PromptError
 
 __all__ = ["EXPECTED", "Expected", "Prompt", "PromptError", "check_all", "load", "names", "read"]
@@ -37,27 +37,70 @@ class Expected:
 
 
 EXPECTED: Mapping[str, Expected] = {
+    "card_seen": Expected(required=frozenset({"kind"})),
     "clarify": Expected(max_bytes=300),
     "clarify_none": Expected(max_bytes=128),
     "clarify_none_no_desk": Expected(max_bytes=128),
     "clarify_tail": Expected(max_bytes=300),
+    "conversation_summary": Expected(max_bytes=None),
+    "describe_picture": Expected(max_bytes=None),
+    "desk_anyone": Expected(),
     "desk_assign": Expected(),
     "desk_assisted": Expected(required=frozenset({"text"})),
     "desk_awake": Expected(),
     "desk_cancelled": Expected(),
     "desk_closed": Expected(),
+    "desk_draft": Expected(required=frozenset({"answer", "number", "question"})),
+    "desk_draft_anyway": Expected(max_bytes=40),
+    "desk_draft_approve": Expected(max_bytes=40),
+    "desk_draft_busy": Expected(),
+    "desk_draft_changed": Expected(),
+    "desk_draft_claimed": Expected(),
+    "desk_draft_closed": Expected(required=frozenset({"count"})),
+    "desk_draft_contradicts": Expected(required=frozenset({"answer", "differences", "question"})),
+    "desk_draft_decided": Expected(required=frozenset({"agent"})),
+    "desk_draft_empty": Expected(),
+    "desk_draft_gaps": Expected(required=frozenset({"texts"})),
+    "desk_draft_hint": Expected(required=frozenset({"number"})),
+    "desk_draft_known": Expected(required=frozenset({"agent", "number"})),
+    "desk_draft_live": Expected(required=frozenset({"agent", "number"})),
+    "desk_draft_merge": Expected(max_bytes=40),
+    "desk_draft_merged": Expected(required=frozenset({"agent", "number"})),
+    "desk_draft_near": Expected(required=frozenset({"questions"})),
+    "desk_draft_offered": Expected(required=frozenset({"count"})),
+    "desk_draft_open": Expected(required=frozenset({"count"})),
+    "desk_draft_other": Expected(required=frozenset({"count"})),
+    "desk_draft_others": Expected(required=frozenset({"answers"})),
+    "desk_draft_persons": Expected(required=frozenset({"kinds"})),
+    "desk_draft_proof": Expected(required=frozenset({"count", "outcomes"})),
+    "desk_draft_refused": Expected(required=frozenset({"number"})),
+    "desk_draft_reject": Expected(max_bytes=40),
+    "desk_draft_rejected": Expected(required=frozenset({"agent", "number"})),
+    "desk_draft_replace": Expected(max_bytes=40),
+    "desk_draft_same": Expected(required=frozenset({"answer", "question"})),
+    "desk_draft_similar": Expected(required=frozenset({"questions"})),
+    "desk_draft_unaided": Expected(required=frozenset({"count"})),
+    "desk_draft_unanswered": Expected(),
+    "desk_drift": Expected(required=frozenset({"accepted", "audited", "wrong"})),
     "desk_edited": Expected(),
     "desk_entry": Expected(required=frozenset({"agent"})),
     "desk_failure": Expected(required=frozenset({"turn_id", "text"})),
+    "desk_file_lost": Expected(required=frozenset({"error", "text"})),
+    "desk_file_no_room": Expected(required=frozenset({"left", "parts"})),
+    "desk_file_too_large": Expected(required=frozenset({"megabytes"})),
     "desk_given": Expected(required=frozenset({"agent", "target"})),
     "desk_held": Expected(required=frozenset({"agent", "minutes", "since"})),
     "desk_help": Expected(),
+    "desk_help_wecom": Expected(),
     "desk_history": Expected(required=frozenset({"lines"})),
     "desk_kb": Expected(required=frozenset({"hits"})),
     "desk_kb_down": Expected(),
     "desk_kb_none": Expected(required=frozenset({"query"})),
     "desk_muted": Expected(required=frozenset({"agent"})),
+    "desk_name_telegram": Expected(),
+    "desk_name_wecom": Expected(),
     "desk_no_ticket": Expected(),
+    "desk_nobody_held": Expected(),
     "desk_not_open": Expected(),
     "desk_not_waiting": Expected(),
     "desk_noted": Expected(),
@@ -68,23 +111,39 @@ EXPECTED: Mapping[str, Expected] = {
     "desk_resumed": Expected(required=frozenset({"minutes"})),
     "desk_sent": Expected(required=frozenset({"left"})),
     "desk_sent_for": Expected(required=frozenset({"agent"})),
+    "desk_settled_cancel": Expected(max_bytes=60),
+    "desk_settled_close": Expected(max_bytes=60),
+    "desk_settled_confirm": Expected(max_bytes=60),
+    "desk_settled_done": Expected(max_bytes=60),
+    "desk_settled_take": Expected(max_bytes=60),
+    "desk_settled_transfer": Expected(max_bytes=60),
     "desk_snoozed": Expected(required=frozenset({"agent", "time"})),
+    "desk_staff_done": Expected(),
     "desk_stale": Expected(),
+    "desk_stranger": Expected(),
     "desk_taken": Expected(required=frozenset({"agent"})),
     "desk_told": Expected(required=frozenset({"minutes", "text"})),
     "desk_too_long": Expected(required=frozenset({"left", "parts"})),
+    "desk_transfer_refused": Expected(required=frozenset({"reason"})),
+    "desk_transferred": Expected(required=frozenset({"agent"})),
+    "desk_transferred_queue": Expected(required=frozenset({"agent"})),
     "desk_undelivered": Expected(required=frozenset({"error", "text"})),
     "desk_unknown": Expected(),
     "desk_unmuted": Expected(required=frozenset({"agent"})),
     "desk_unsupported": Expected(),
+    "desk_which": Expected(required=frozenset({"text"})),
     "desk_who": Expected(required=frozenset({"bot", "budget", "holder", "window"})),
     "desk_yours": Expected(),
     "draft_entry": Expected(max_bytes=None),
-    "greeting": Expected(optional=frozenset({"customer_name"})),
+    "greeting": Expected(optional=frozenset({"company", "customer_name", "source"})),
+    "group_notice": Expected(required=frozenset({"count", "desk", "name", "question", "since"})),
+    "group_notice_no_desk": Expected(required=frozenset({"count", "name", "question", "since"})),
     "handed_back": Expected(),
     "handoff_summary": Expected(max_bytes=None),
     "hold": Expected(),
     "hold_closed": Expected(required=frozenset({"back"})),
+    "hold_rule": Expected(),
+    "hold_rule_closed": Expected(required=frozenset({"back"})),
     "no_desk": Expected(),
     "rate_limited": Expected(),
     "rate_limited_closed": Expected(required=frozenset({"back"})),
@@ -95,6 +154,8 @@ EXPECTED: Mapping[str, Expected] = {
     "still_waiting": Expected(),
     "still_waiting_closed": Expected(required=frozenset({"back"})),
     "unsupported": Expected(required=frozenset({"kind"})),
+    "welcome": Expected(optional=frozenset({"company", "customer_name", "source", "staff"}), max_bytes=4000),
+    "wordless": Expected(),
 }
 """Every prompt there is; a file not named here is a mistake."""
 
@@ -150,7 +211,7 @@ def read(name: str, folder: Traversable) -> Prompt:
     if name not in EXPECTED:
         raise PromptError(f"no prompt {name!r}; there are {_listed(EXPECTED)}")
     prompt = _parse(name, folder)
-    if problems := _problems(prompt):
+    if problems := problems_of(prompt):
         raise PromptError("; ".join(problems))
     return prompt
 
@@ -169,32 +230,47 @@ def check_all(folder: Traversable | None = None) -> list[str]:
         if entry.name.endswith(".md") and entry.name.removesuffix(".md") not in EXPECTED
     )
     problems += [f"{name}: no prompt has this name; there are {_listed(EXPECTED)}" for name in strays]
+    return problems + [
+        problem for table in (small_talk, mood) for problem in _check_table(table.FILE, table.check, folder)
+    ]
+
+
+def _check_table(name: str, check: Callable[[str], list[str]], folder: Traversable) -> list[str]:
     try:
-        raw = _file_text(folder, small_talk.FILE)
+        return [f"{name}: {problem}" for problem in check(_file_text(folder, name))]
     except PromptError as error:
-        return [*problems, str(error)]
-    return problems + [f"{small_talk.FILE}: {problem}" for problem in small_talk.check(raw)]
+        return [str(error)]
 
 
 def _check(name: str, folder: Traversable) -> list[str]:
     try:
-        return _problems(_parse(name, folder))
+        return problems_of(_parse(name, folder))
     except PromptError as error:
         return [str(error)]
 
 
 def _parse(name: str, folder: Traversable) -> Prompt:
-    text = _file_text(folder, f"{name}.md").strip()
+    return parse_text(name, f"{name}.md", _file_text(folder, f"{name}.md"))
+
+
+def parse_text(name: str, where: str, text: str) -> Prompt:
+    """Read a text that stands for a prompt; `where` names its place.
+
+    Raises:
+        PromptError: a placeholder is malformed.
+    """
+    text = text.strip()
     return Prompt(
         name=name,
         text=text,
-        placeholders=_placeholders(f"{name}.md", text),
+        placeholders=_placeholders(where, text),
         optional=EXPECTED[name].optional,
         version=hashlib.sha256(text.encode()).hexdigest()[:12],
     )
 
 
-def _problems(prompt: Prompt) -> list[str]:
+def problems_of(prompt: Prompt, where: str = "") -> list[str]:
+    """Return what is wrong with a text, one line each; `where` names its place when that is no file of its own."""
     expected, problems = EXPECTED[prompt.name], []
     if not prompt.text:
         problems.append("is empty; write the text")
@@ -206,7 +282,7 @@ def _problems(prompt: Prompt) -> list[str]:
     size = len(prompt.text.encode())
     if expected.max_bytes is not None and size > expected.max_bytes:
         problems.append(f"is {size} bytes long, at most {expected.max_bytes} can be sent; shorten it")
-    return [f"{prompt.name}.md: {problem}" for problem in problems]
+    return [f"{where or f'{prompt.name}.md'}: {problem}" for problem in problems]
 
 
 def _placeholders(file_name: str, text: str) -> frozenset[str]:

@@ -20,6 +20,9 @@ MAX_REPLY_BYTES = 2048
 EMOJI_KIND = "ack"
 """How a message of nothing but emoji is read."""
 
+STICKER = re.compile(r"[\[【](?:动画)?(?:表情|贴图|sticker|emoji)[\]】]", re.IGNORECASE)
+"""What stands for a picture that is an emoji."""
+
 Word = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 
 
@@ -103,6 +106,10 @@ class SmallTalk:
     def strip_pleasantries(self, text: str) -> str:
         """Return the question without greetings and thanks around it; small talk alone is left as it is."""
         return self._wording.strip_pleasantries(text)
+
+    def is_wordless(self, text: str) -> bool:
+        """Whether the message is nothing but emoji, stickers and punctuation."""
+        return bool(text.strip()) and not self._wording.tidy(STICKER.sub(" ", text))
 
     def _kind_of(self, text: str) -> str | None:
         if self._wording.is_emoji_only(text):

@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 
 from graph.choices import record_choice
 from graph.context import Context
+from graph.course import settled
 from graph.questions import answer_of, decision_of
 from graph.state import Question, State
 from tools.ports import Outbox
@@ -25,5 +26,6 @@ async def answer(state: State, runtime: Runtime[Context], *, outbox: Outbox) -> 
     return {
         "questions": questions,
         "clarification": None,
+        "course": settled(state),
         "messages": [AIMessage(id=f"{turn['id']}:answer", content=text, additional_kwargs={"sources": sources})],
     }

@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 
 from graph.choices import option_id_for
 from graph.context import Context, Texts, context_of
+from graph.course import settled
 from graph.questions import suggested, to_clarify
 from graph.state import Clarification, Option, PastOption, Question, State
 from tools.messages import Menu, MenuOption
@@ -34,6 +35,7 @@ async def clarify(state: State, runtime: Runtime[Context], *, outbox: Outbox, te
     offered = [*map(_past, clarification["options"]), *(state.get("offered") or [])]
     return {
         "clarification": clarification,
+        "course": settled(state),
         "offered": offered[:PAST_OPTIONS],
         "messages": [AIMessage(id=f"{turn['id']}:clarify", content=menu.text)],
     }

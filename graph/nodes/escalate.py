@@ -6,28 +6,38 @@ from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from graph.choices import record_choice
-from graph.context import Context, Hours, Texts, context_of
+from graph.context import Context, Ports, context_of
+from graph.course import mood_of, relieved, settled
 from graph.history import history_of
+from graph.judge import is_for_a_person
+from graph.long_text import shortened
+from graph.profile import profile_lines
 from graph.questions import open_questions
-from graph.state import Question, State
+from graph.state import Question, State, Turn
 from kb.chunks import SUGGESTED_HITS
+from prompts.loader import EXPECTED
 from tools.messages import Candidate, Handoff, HandoffReason
-from tools.ports import Outbox
+
+QUESTION = 600
+"""Characters of one question on the card."""
 
 DRAFT_CONFIDENCE = 0.2
 """Below this the best entry is about something else, and proposing it wastes the agent's time."""
 
 
-async def escalate(state: State, runtime: Runtime[Context], *, outbox: Outbox, texts: Texts, hours: Hours) -> State:
+async def escalate(state: State, runtime: Runtime[Context], *, ports: Ports) -> State:
     """Write the hold message and the ticket; the wait itself is the next node.
 
     Everything here is keyed by the turn, so a repeated run opens no second ticket.
     """
-    turn, context = state["turn"], context_of(runtime)
+    turn, context, outbox = state["turn"], context_of(runtime), ports.outbox
     left = open_questions(state)
     reason = _reason(state, left)
     ticket_id = turn["id"]
-    text = _hold(reason, texts, hours) if context.has_desk else texts.render("no_desk")
+    rule = turn.get("rule")
+    text = _hold(turn, reason, ports) if context.has_desk else ports.texts.render("no_desk")
+    known = await ports.profiles.facts(turn["thread_id"]) if ports.profiles else []
+    course = settled(state)
     handoff = Handoff(
         ticket_id=ticket_id,
         thread_id=turn["thread_id"],
@@ -38,27 +48,38 @@ async def escalate(state: State, runtime: Runtime[Context], *, outbox: Outbox, t
         history=history_of(state, context.history_lines),
         draft=_draft(left),
         hits=_candidates(left),
+        rule=rule["name"] if rule else "",
+        priority=rule["priority"] if rule else "normal",
+        channel=rule["channel"] if rule else None,
+        mood=mood_of(course),
+        profile=tuple(profile_lines(known)),
     )
     await outbox.say(turn["thread_id"], turn["id"], "hold", text)
     await record_choice(turn, outbox)
     await outbox.hand_over(handoff)
     return {
         "clarification": None,
+        "course": relieved(course),
         "handoff": {"ticket_id": ticket_id, "reason": reason, "is_open": context.has_desk},
         "messages": [AIMessage(id=f"{turn['id']}:hold", content=text)],
     }
 
 
-def _hold(reason: HandoffReason, texts: Texts, hours: Hours) -> str:
+def _hold(turn: Turn, reason: HandoffReason, ports: Ports) -> str:
     name = "rate_limited" if reason == "rate_limited" else "hold"
-    back = hours.back_at()
-    return texts.render(f"{name}_closed", back=back) if back else texts.render(name)
+    words = turn["rule"]["words"] if "rule" in turn and reason in {"rule", "asked_for_human"} else ""
+    back = ports.hours.back_at()
+    if not back:
+        return ports.texts.render(words or name)
+    closed = f"{words}_closed"
+    return ports.texts.render(closed if words and closed in EXPECTED else f"{name}_closed", back=back)
 
 
 def _asked(left: list[Question]) -> list[str]:
     """List what the customer wants to know, with the question that a menu did not settle."""
     origins = dict.fromkeys(question["origin"] for question in left if "origin" in question)
-    return [*origins, *(question["text"] for question in left)]
+    shown = dict.fromkeys(question["shown"] for question in left if "shown" in question)
+    return [*origins, *(shortened(question["text"], QUESTION) for question in left), *shown]
 
 
 def _reason(state: State, left: list[Question]) -> HandoffReason:
@@ -69,6 +90,8 @@ def _reason(state: State, left: list[Question]) -> HandoffReason:
         return "failure"
     if intent == "rate_limited":
         return "rate_limited"
+    if is_for_a_person(state["turn"]):
+        return "rule"
     known = (question["handoff_reason"] for question in left if "handoff_reason" in question)
     return next(known, "low_confidence")
 

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from langgraph.runtime import Runtime
 
 from graph.context import Context
+from graph.course import graded as graded_turn
+from graph.judge import Judge
 from graph.state import Question, State
 from kb.chunks import Decision, Grade, Hit
 from kb.ports import Grader
@@ -17,11 +19,14 @@ READ_FLOOR = 0.05
 RANK: dict[Decision, int] = {"answer": 2, "clarify": 1, "escalate": 0}
 
 
-async def grade_confidence(state: State, runtime: Runtime[Context], *, grader: Grader, can_read: bool) -> State:
+async def grade_confidence(
+    state: State, runtime: Runtime[Context], *, grader: Grader, judge: Judge, can_read: bool
+) -> State:
     """Grade each question and settle how a burst of lines is read.
 
     Several lines are several questions unless together they come further than each on its own: then they are one
-    question typed in pieces. What the customer chose from a menu is decided already.
+    question typed in pieces. What the customer chose from a menu is decided already. The rules are asked here, or by
+    the reader's node where a reader looks first.
     """
     del runtime
     settled = [question for question in state["questions"] if "decision" in question]
@@ -31,7 +36,11 @@ async def grade_confidence(state: State, runtime: Runtime[Context], *, grader: G
     best_single = max((RANK[question["decision"]] for question in singles), default=-1)
     if whole and RANK[whole[0]["decision"]] > best_single:
         singles = whole
-    return {"questions": [*settled, *singles]}
+    questions = [*settled, *singles]
+    if any(question.get("wants_reading") for question in questions):
+        return {"questions": questions}
+    turn = graded_turn(state["turn"], questions, state.get("course") or {})
+    return {"questions": questions, "turn": judge.judged(turn, questions)}
 
 
 def _grade(question: Question, grader: Grader, can_read: bool) -> Question:
@@ -57,6 +66,8 @@ def _grade(question: Question, grader: Grader, can_read: bool) -> Question:
     }
     if "origin" in question:
         decided["origin"] = question["origin"]
+    if "shown" in question:
+        decided["shown"] = question["shown"]
     return decided
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tools.messages import Inbound, Sender
+from tools.wecom.message_words import words_for
 
 logger = logging.getLogger(__name__)
 
@@ -19,25 +20,7 @@ UNREADABLE = "unreadable"
 """The kind of an item that is not what the vendor documents."""
 
 _SENDERS: Mapping[int, Sender] = {3: "customer", 4: "system", 5: "staff"}
-_MESSAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "image": ("[图片]", ()),
-    "voice": ("[语音]", ()),
-    "video": ("[视频]", ()),
-    "file": ("[文件]", ()),
-    "location": ("[位置]", ("name", "address")),
-    "link": ("[链接]", ("title",)),
-    "business_card": ("[名片]", ()),
-    "miniprogram": ("[小程序]", ("title",)),
-    "msgmenu": ("[菜单]", ("head_content",)),
-    "channels_shop_product": ("[商品]", ("title",)),
-    "channels_shop_order": ("[订单]", ("product_titles", "state")),
-    "merged_msg": ("[聊天记录]", ("title",)),
-    "channels": ("[视频号]", ("nickname", "title")),
-    "meeting": ("[会议]", ()),
-    "calendar": ("[日程]", ()),
-    "note": ("[笔记]", ()),
-}
-"""Kind to its label and the fields of its payload that tell a person more."""
+_MEDIA = frozenset({"image", "voice", "video", "file"})
 _EVENTS: Mapping[str, str] = {
     "enter_session": "[进入会话]",
     "msg_send_fail": "[消息发送失败]",
@@ -66,7 +49,6 @@ _STAFF = 5
 _LATEST = 4e9
 """Seconds of the year 2096; whatever is later is another unit, and no time the database can hold."""
 _DEPTH = 20
-_LABEL_CHARACTERS = 200
 
 
 def to_inbound(raw: object, account_id: str) -> Inbound:
@@ -86,9 +68,10 @@ def to_inbound(raw: object, account_id: str) -> Inbound:
     if msgtype == "text":
         return _text(item, payload, account_id)
     extra = payload if isinstance(payload, dict) else {}
-    label, names = _MESSAGES.get(msgtype, ("[暂不支持的消息]", ()))
-    details = [str(extra[name])[:_LABEL_CHARACTERS] for name in names if extra.get(name) not in (None, "")]
-    return _inbound(item, account_id, kind=msgtype, text=" ".join([label, *details]), extra=extra)
+    text = words_for(msgtype, extra)
+    if msgtype in _MEDIA and (ref := _string(extra, "media_id")):
+        extra = extra | {"media": {"kind": msgtype, "ref": ref}}
+    return _inbound(item, account_id, kind=msgtype, text=text, extra=extra)
 
 
 def _text(item: dict[str, Any], payload: object, account_id: str) -> Inbound:
@@ -113,7 +96,9 @@ def _event(item: dict[str, Any], payload: object, account_id: str) -> Inbound:
         reason = _FAILURES.get(payload.get("fail_type"), "原因未知")
         return replace(inbound, effect="not_delivered", about=_string(payload, "fail_msgid"), text=reason)
     if kind == "session_status_change":
-        return replace(inbound, session="closed" if payload.get("change_type") == _ENDED else "staff")
+        if payload.get("change_type") == _ENDED:
+            return replace(inbound, session="closed", effect="session_ended")
+        return replace(inbound, session="staff")
     return inbound
 
 

@@ -12,16 +12,19 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
 
 from graph.assist import Assistant
 from graph.builder import build
-from graph.context import AlwaysOpen, Context, Hours, Ports
+from graph.context import AlwaysOpen, Context, Hours, Ports, Rules
 from graph.conversation import Conversation, CustomerLine
+from graph.profile import Profiles
 from graph.reader import ModelReader
 from graph.summary import ModelSummariser
 from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
 from kb.errors import IndexUnavailableError
+from prompts.rules import Rule, RuleFacts, first_match, parse
 from tools.memory import MemoryOutbox
 from tools.messages import Handoff, HumanReply, Menu
 
@@ -110,6 +113,17 @@ class ScriptedModel(BaseChatModel):
         return self._generate(messages, stop)
 
 
+class WrittenRules:
+    """Rules as an operator writes them."""
+
+    def __init__(self, raw: str) -> None:
+        self.rules, problems = parse(raw)
+        assert problems == []
+
+    def match(self, facts: RuleFacts) -> Rule | None:
+        return first_match(self.rules, facts)
+
+
 class Bench:
     """One conversation with everything to look at."""
 
@@ -122,8 +136,10 @@ class Bench:
         context: Context,
         *,
         hours: Hours | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.knowledge = knowledge
+        self.profiles = Profiles(InMemoryStore(), clock=lambda: 0.0)
         self.outbox = MemoryOutbox()
         self.saver = InMemorySaver()
         reader = ModelReader(model, model_id="scripted") if model else None
@@ -135,14 +151,30 @@ class Bench:
             reader=reader,
             summariser=ModelSummariser(model) if model else None,
             hours=hours or AlwaysOpen(),
+            rules=rules,
+            profiles=self.profiles,
         )
         self.graph = build(ports).compile(checkpointer=self.saver)
-        self.conversation = Conversation(self.graph, self.outbox, context, assistant=Assistant(ports))
+        self.conversation = Conversation(
+            self.graph, self.outbox, context, assistant=Assistant(ports), profiles=self.profiles
+        )
         self.turns = 0
 
     async def customer(self, *texts: str, kind: str = "text", turn_id: str | None = None) -> list[str]:
         """Write as the customer in one turn; return what the bot says in reply."""
         return await self.lines(*((text, "") for text in texts), kind=kind, turn_id=turn_id)
+
+    async def sends(self, *lines: tuple[str, str, str], turn_id: str | None = None, **more: Any) -> list[str]:
+        """Send messages of any kind in one turn, each with its text and what a model made of it."""
+        self.turns += 1
+        turn_id = turn_id or f"turn{self.turns}"
+        sent = [
+            CustomerLine(message_id=f"{turn_id}-m{number}", kind=kind, text=text, words=words)
+            for number, (kind, text, words) in enumerate(lines)
+        ]
+        before = len(self.outbox.said)
+        await self.conversation.customer_turn(self.thread_id, turn_id, sent, **more)
+        return self.outbox.texts[before:]
 
     async def human(self, text: str, reply_id: str, action: str = "text") -> bool:
         """Answer the wait as a person."""
@@ -209,8 +241,8 @@ def bench(knowledge: ScriptedKnowledge) -> Bench:
 def make_bench(knowledge: ScriptedKnowledge) -> Callable[..., Bench]:
     """Build a bot with a model or another context."""
 
-    def make(model: ScriptedModel | None = None, hours: Hours | None = None, **context: Any) -> Bench:
-        return Bench(knowledge, model, Context(**context), hours=hours)
+    def make(model: ScriptedModel | None = None, hours: Hours | None = None, rules: str = "", **context: Any) -> Bench:
+        return Bench(knowledge, model, Context(**context), hours=hours, rules=WrittenRules(rules) if rules else None)
 
     return make
 

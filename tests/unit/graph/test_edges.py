@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 
 from graph import edges
 from graph.context import Context
+from graph.judge import Judge
 from graph.nodes.answer import answer
 from graph.nodes.grade_confidence import READ_FLOOR, grade_confidence
 from kb.chunks import Grade
@@ -94,7 +95,9 @@ class Fixed:
 
 async def graded(grader: Fixed, *hits: dict[str, Any], can_read: bool = True, **facts: Any) -> Any:
     asked = {"text": "问", "queries": ["问"], "is_whole": False, "found": [list(hits)], **facts}
-    update = await grade_confidence(state(asked), Runtime(context=Context()), grader=grader, can_read=can_read)
+    update = await grade_confidence(
+        state(asked), Runtime(context=Context()), grader=grader, judge=Judge(), can_read=can_read
+    )
     [one] = update["questions"]
     return one
 

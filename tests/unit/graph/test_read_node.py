@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +11,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
 from graph.context import Context
+from graph.judge import Judge
 from graph.nodes.read import read
 from graph.reader import Reading
 from kb.chunks import Grade, Hit
@@ -58,7 +59,16 @@ class OneReader:
         self.reading = reading
         self.given: list[tuple[str, list[str], list[str], float]] = []
 
-    async def read(self, question: str, hits: Sequence[Hit], *, history: Sequence[str] = (), seconds: float) -> Reading:
+    async def read(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        history: Sequence[str] = (),
+        beside: Mapping[str, str] | None = None,
+        seconds: float,
+    ) -> Reading:
+        self.beside = dict(beside or {})
         self.given.append((question, [hit.chunk_id for hit in hits], list(history), seconds))
         return self.reading
 
@@ -100,7 +110,8 @@ async def after(
         "messages": [HumanMessage("羽绒服"), HumanMessage("能退货吗")],
     }
     runtime = Runtime(context=context or Context())
-    return await read(state, runtime, reader=reader, grader=grader or Opinions()), reader
+    parts: dict[str, Any] = {"grader": grader or Opinions(), "judge": Judge(), "profiles": None}
+    return await read(state, runtime, reader=reader, **parts), reader
 
 
 async def test_a_supported_answer_is_kept_with_its_sources() -> None:
@@ -197,4 +208,5 @@ async def test_a_follow_up_is_read_with_the_last_lines() -> None:
 
 async def test_without_a_reader_nothing_happens() -> None:
     state: Any = {"turn": {"id": "t1"}, "questions": [question()]}
-    assert await read(state, Runtime(context=Context()), reader=None, grader=Opinions()) == {}
+    parts: dict[str, Any] = {"grader": Opinions(), "judge": Judge(), "profiles": None}
+    assert await read(state, Runtime(context=Context()), reader=None, **parts) == {}
