@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from api.database import Pool
+from api.desk_news import NEWS_NAME, NEWS_THREAD
+from graph.state import CustomerState
 from tools.ports import Channel
+
+ABOUT = """
+select coalesce(nullif(c.source, ''), f.source, '') as source, coalesce(f.tags, '{}') as tags
+from conversations c
+left join lateral (
+    select max(source) as source, array_agg(distinct tag) filter (where tag is not null) as tags
+    from friends left join unnest(tags) as tag on true where external_userid = c.customer_id and left_at is null
+) f on true
+where c.thread_id = %s
+"""
 
 
 class Customers:
@@ -15,6 +27,8 @@ class Customers:
 
     async def name(self, thread_id: str) -> str:
         """Return the customer's display name, empty when the channel does not tell."""
+        if thread_id == NEWS_THREAD:
+            return NEWS_NAME
         async with self._pool.connection() as conn:
             cursor = await conn.execute(
                 "select customer_id, customer_name from conversations where thread_id = %s", (thread_id,)
@@ -29,3 +43,9 @@ class Customers:
                     "update conversations set customer_name = %s where thread_id = %s", (name, thread_id)
                 )
         return name
+
+    async def about(self, thread_id: str) -> CustomerState:
+        """Return what rules may look at: where the customer came from, and the tags the staff see on them."""
+        async with self._pool.connection() as conn:
+            row = await (await conn.execute(ABOUT.encode(), (thread_id,))).fetchone()
+        return {"source": row["source"], "tags": list(row["tags"])} if row else {"source": "", "tags": []}

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from api.database import Connection, Pool, Row, storable
 from api.desk_tickets import asked_at, label_of, source_of
 from api.job_queue import JobQueue
+from api.media import media_in
 from api.outbox import Destination
 from tools.messages import (
     Candidate,
@@ -20,6 +21,7 @@ from tools.messages import (
     DeskPost,
     Handoff,
     Line,
+    Media,
     Menu,
     MenuOption,
     Outbound,
@@ -59,6 +61,11 @@ class Delivery:
     def text(self) -> str:
         """What is said; empty for a card."""
         return str(self.payload.get("text", ""))
+
+    @property
+    def media(self) -> Media | None:
+        """The file it is."""
+        return media_in(self.payload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +141,12 @@ class Deliveries:
     async def _merge(self, conn: Connection, thread_id: str, rows: Sequence[Row]) -> Mapping[str, Any]:
         first, waiting = rows[0], [row for row in rows[1:] if row["attempts"] == 0]
         payload: dict[str, Any] = dict(first["payload"])
-        if "menu" in payload:
+        if _stands_alone(payload):
             return payload
         left = (await self._allowance(conn, thread_id)).units_left
         surplus = 1 + len(waiting) - max(left, 1)
         for row in waiting[: max(surplus, 0)]:
-            if "menu" in row["payload"]:
+            if _stands_alone(row["payload"]):
                 break
             text = f"{payload['text']}\n\n{row['payload']['text']}"
             if len(self._split(text)) > 1:
@@ -195,13 +202,13 @@ class Deliveries:
         stored = payload.get("handoff")
         async with self._pool.connection() as conn:
             cursor = await conn.execute(
-                "select chat_id, topic_id from desk_places where thread_id = %s", (delivery.thread_id,)
+                "select chat_id, topic_id, desk from desk_places where thread_id = %s", (delivery.thread_id,)
             )
             found = await cursor.fetchone()
             label = await label_of(conn, delivery.thread_id)
             since = await asked_at(conn, stored["ticket_id"]) if stored else None
             source = await source_of(conn, delivery.thread_id) if stored else ""
-        place = DeskPlace(chat_id=found["chat_id"], topic_id=found["topic_id"]) if found else None
+        place = DeskPlace(**found) if found else None
         post = DeskPost(
             kind=payload["kind"],
             thread_id=delivery.thread_id,
@@ -213,16 +220,21 @@ class Deliveries:
             label=label,
             since=since,
             source=source,
+            to=payload.get("to", ""),
+            key=delivery.key,
         )
         return post, place
 
     async def record_place(self, thread_id: str, place: DeskPlace) -> None:
-        """Record where answers about a conversation come from."""
+        """Record where answers about a conversation come from; its place on Telegram is kept for when it comes back."""
         async with self._pool.connection() as conn:
             await conn.execute(
-                "insert into desk_places (thread_id, chat_id, topic_id) values (%s, %s, %s)"
-                " on conflict (thread_id) do update set chat_id = excluded.chat_id, topic_id = excluded.topic_id",
-                (thread_id, place.chat_id, place.topic_id),
+                "insert into desk_places as p (thread_id, chat_id, topic_id, desk)"
+                " values (%(thread)s, %(chat)s, %(topic)s, %(desk)s)"
+                " on conflict (thread_id) do update set desk = %(desk)s,"
+                " chat_id = case when %(desk)s = 'telegram' then %(chat)s else p.chat_id end,"
+                " topic_id = case when %(desk)s = 'telegram' then %(topic)s else p.topic_id end",
+                {"thread": thread_id, "chat": place.chat_id, "topic": place.topic_id, "desk": place.desk},
             )
 
     async def mark_sent(
@@ -244,8 +256,9 @@ class Deliveries:
                     update outbox set state = 'sent', sent_at = now(), last_error = null
                     where id = %(id)s and state = 'sending'
                 ), shown as (
-                    insert into desk_messages (chat_id, message_id, thread_id)
-                    select %(chat)s::bigint, %(message)s::bigint, %(thread)s where %(message)s::bigint is not null
+                    insert into desk_messages (chat_id, message_id, thread_id, outbox_id)
+                    select %(chat)s::bigint, %(message)s::bigint, %(thread)s, %(id)s
+                    where %(message)s::bigint is not null
                     on conflict do nothing
                 )
                 update conversations set units_used = units_used + 1, session_state = 'bot'
@@ -325,6 +338,11 @@ class Deliveries:
         return cursor.rowcount == 1
 
 
+def _stands_alone(payload: Mapping[str, Any]) -> bool:
+    """Tell whether a row can be no part of a text."""
+    return "menu" in payload or "media" in payload
+
+
 def _menu(stored: Mapping[str, Any]) -> Menu:
     return Menu(**{**stored, "options": tuple(MenuOption(**option) for option in stored["options"])})
 
@@ -332,4 +350,5 @@ def _menu(stored: Mapping[str, Any]) -> Menu:
 def _handoff(stored: Mapping[str, Any], customer_name: str) -> Handoff:
     history = tuple(Line(**line) for line in stored["history"])
     hits = tuple(Candidate(**hit) for hit in stored.get("hits", ()))
-    return Handoff(**{**stored, "history": history, "hits": hits, "customer_name": customer_name})
+    profile = tuple(stored.get("profile", ()))
+    return Handoff(**{**stored, "history": history, "hits": hits, "profile": profile, "customer_name": customer_name})

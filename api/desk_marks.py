@@ -16,7 +16,8 @@ LOW_BUDGET = 2
 TEXT_SHOWN = 200
 
 REPLIES = """
-select i.turn_id, i.kind, i.payload ->> 'agent' as agent, (i.payload ->> 'message_id')::bigint as message_id,
+select i.turn_id, i.kind, i.payload ->> 'agent' as agent, i.payload -> 'by' as by,
+    (i.payload ->> 'message_id')::bigint as message_id,
     not exists (
         select 1 from outbox o left join outbox whole on whole.id = o.merged_into
         where o.thread_id = i.thread_id and o.turn_id = i.turn_id and o.destination = 'customer'
@@ -61,6 +62,7 @@ async def mark_delivered(
             words,
             kind="notice" if reply["kind"] in {"draft", "send"} else "sent",
             reply_to=reply["message_id"],
+            to=reply["by"],
         )
 
 
@@ -70,10 +72,10 @@ async def tell_undelivered(conn: Connection, outbox: DurableOutbox, texts: Texts
     row = await cursor.fetchone()
     replies = await _replies_in(conn, lost.thread_id, row["id"]) if row else ()
     note = texts.render("desk_undelivered", error=lost.error, text=lost.text[:TEXT_SHOWN])
-    targets = dict.fromkeys(reply["message_id"] for reply in replies) or {None: None}
-    for number, message_id in enumerate(targets):
+    targets = {reply["message_id"]: reply["by"] for reply in replies} or {None: None}
+    for number, (message_id, by) in enumerate(targets.items()):
         part = "undelivered" if number == 0 else f"undelivered.{number}"
-        await outbox.note(conn, lost.thread_id, turn_id, part, note, reply_to=message_id)
+        await outbox.note(conn, lost.thread_id, turn_id, part, note, reply_to=message_id, to=by)
 
 
 async def _replies_in(conn: Connection, thread_id: str, row_id: int) -> Sequence[Row]:

@@ -9,7 +9,10 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from api.database import Connection, Row, storable
-from tools.messages import DeskEvent
+from api.desk_news import NEWS_THREAD
+from api.media import stored
+from api.outbox import answer_to
+from tools.messages import DeskEvent, DeskPlace
 
 IN_FLIGHT = timedelta(seconds=15)
 """How long a desk post may be on its way before an answer to it counts as unknown."""
@@ -17,6 +20,8 @@ IN_FLIGHT = timedelta(seconds=15)
 
 async def thread_of(conn: Connection, event: DeskEvent) -> str | None:
     """Find the conversation an action belongs to."""
+    if event.place.desk == "wecom":
+        return await _thread_named(conn, event)
     if event.action == "edited":
         return await _thread_of_edited(conn, event)
     chat_id = event.place.chat_id
@@ -37,6 +42,26 @@ async def thread_of(conn: Connection, event: DeskEvent) -> str | None:
             # The message a button is under is the bot's own.
             event.callback_id is not None,
         ),
+    )
+    # Nobody is there to be answered.
+    return str(row["thread_id"]) if row and row["thread_id"] != NEWS_THREAD else None
+
+
+async def _thread_named(conn: Connection, event: DeskEvent) -> str | None:
+    """Find the conversation a button names: one chat holds them all, so its place tells nothing."""
+    number = int(event.subject) if event.subject.isdecimal() and len(event.subject) < 19 else None
+    row = await _one(
+        conn,
+        "select thread_id from tickets where ticket_id in (%(ticket)s, %(subject)s)"
+        " union all select thread_id from inbox where origin = 'desk' and id = %(number)s"
+        " union all select thread_id from outbox where destination = 'desk' and message_key = %(subject)s"
+        " union all select t.thread_id from kb_drafts d join tickets t using (ticket_id) where d.id = %(draft)s",
+        {
+            "ticket": event.ticket_id,
+            "subject": event.subject or None,
+            "number": number if event.action in {"confirm", "cancel"} else None,
+            "draft": number if event.action in {"approve", "reject"} else None,
+        },
     )
     return str(row["thread_id"]) if row else None
 
@@ -72,14 +97,22 @@ async def insert_action(conn: Connection, thread_id: str, event: DeskEvent) -> i
         "ticket_id": event.ticket_id,
         "chat_id": event.place.chat_id,
         "message_id": event.message_id,
+        "by": answer_to(event),
     }
+    if event.media is not None:
+        payload["media"] = stored(event.media)
     row = await _one(
         conn,
         "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at)"
         " values (%s, 'desk', 'desk', %s, %s, %s, now()) on conflict do nothing returning id",
-        (thread_id, f"desk-{event.update_id}", event.action, Jsonb(storable(payload))),
+        (thread_id, event.key, event.action, Jsonb(storable(payload))),
     )
     return int(row["id"]) if row else None
+
+
+async def is_known(conn: Connection, event: DeskEvent) -> bool:
+    """Tell whether an action is stored already."""
+    return await _one(conn, "select 1 from inbox where origin = 'desk' and message_id = %s", (event.key,)) is not None
 
 
 async def claim_held(conn: Connection, thread_id: str, subject: str, outcome: str) -> Mapping[str, Any] | None:
@@ -90,6 +123,37 @@ async def claim_held(conn: Connection, thread_id: str, subject: str, outcome: st
         (outcome, int(subject) if subject.isdigit() else 0, thread_id),
     )
     return row["payload"] if row else None
+
+
+async def claim_held_of(conn: Connection, agent_id: str, subject: str) -> Mapping[str, Any] | None:
+    """Take a text that a person was asked about, once, whichever customer they choose."""
+    row = await _one(
+        conn,
+        "update inbox set outcome = 'confirmed' where id = %s and origin = 'desk' and outcome = 'held_back'"
+        " and payload #>> '{by,to}' = %s returning payload",
+        (int(subject) if subject.isdigit() else 0, agent_id),
+    )
+    return row["payload"] if row else None
+
+
+async def come_to(conn: Connection, thread_id: str, place: DeskPlace) -> bool:
+    """Show a conversation at the desk where somebody acts on it; False when it is there already.
+
+    What they acted on stands there, so the ticket's card need not be shown again.
+    """
+    moved = await _one(
+        conn,
+        "update desk_places set desk = %(desk)s,"
+        " chat_id = case when %(desk)s = 'telegram' then %(chat)s else chat_id end,"
+        " topic_id = case when %(desk)s = 'telegram' then %(topic)s else topic_id end"
+        " where thread_id = %(thread)s and desk <> %(desk)s returning 1 as moved",
+        {"desk": place.desk, "chat": place.chat_id, "topic": place.topic_id, "thread": thread_id},
+    )
+    if moved is not None:
+        await conn.execute(
+            "update tickets set card_desk = %s where thread_id = %s and closed_at is null", (place.desk, thread_id)
+        )
+    return moved is not None
 
 
 async def claim_offer(conn: Connection, thread_id: str, subject: str, number: str) -> str | None:
@@ -107,5 +171,5 @@ async def claim_offer(conn: Connection, thread_id: str, subject: str, number: st
     return row["text"] if row else None
 
 
-async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> Row | None:
+async def _one(conn: Connection, statement: str, parameters: tuple[object, ...] | Mapping[str, object]) -> Row | None:
     return await (await conn.execute(statement.encode(), parameters)).fetchone()

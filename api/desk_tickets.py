@@ -103,7 +103,8 @@ async def hold(conn: Connection, ticket: Ticket, agent_id: str, name: str) -> No
     """Let a person have a ticket; what they do keeps it theirs, and ends a snooze."""
     await conn.execute(
         "update tickets set taken_at = case when %(is_theirs)s then taken_at else now() end, acted_at = now(),"
-        " taken_by = %(agent)s, taken_name = %(name)s, snoozed_until = null where ticket_id = %(ticket)s",
+        " taken_by = %(agent)s, taken_name = %(name)s, snoozed_until = null, lapsed_at = null"
+        " where ticket_id = %(ticket)s",
         {"is_theirs": ticket.holder_id == agent_id, "agent": agent_id, "name": name, "ticket": ticket.ticket_id},
     )
 
@@ -159,6 +160,41 @@ async def use_draft(conn: Connection, ticket: Ticket) -> None:
     """
     await conn.execute("update tickets set draft_sent_at = now() where ticket_id = %s", (ticket.ticket_id,))
     await conn.execute(DRAFT_LABEL, {"ticket": ticket.ticket_id})
+
+
+async def let_lapse(conn: Connection, lock_for: timedelta, now: datetime) -> Sequence[str]:
+    """Record whose locks have ended; return their conversations."""
+    cursor = await conn.execute(
+        "update tickets set lapsed_at = %s where closed_at is null and taken_by is not null and lapsed_at is null"
+        " and acted_at <= %s returning thread_id",
+        (now, now - lock_for),
+    )
+    return [row["thread_id"] for row in await cursor.fetchall()]
+
+
+async def mark_transferred(conn: Connection, thread_id: str) -> None:
+    """Record that the customer was given to the staff in the channel's client."""
+    await conn.execute(
+        "update tickets set transferred_at = now() where thread_id = %s and closed_at is null", (thread_id,)
+    )
+
+
+async def transferred(conn: Connection, thread_id: str) -> str | None:
+    """Return the open ticket whose customer was given to the staff in the channel's client."""
+    row = await _one(
+        conn,
+        "select ticket_id from tickets where thread_id = %s and closed_at is null and transferred_at is not null",
+        (thread_id,),
+    )
+    return str(row["ticket_id"]) if row else None
+
+
+async def end_transferred(conn: Connection, ticket_id: str) -> None:
+    """Record that the staff have finished with a ticket's customer."""
+    await conn.execute(
+        "update tickets set ended_by = 'transfer', closed_at = coalesce(closed_at, now()) where ticket_id = %s",
+        (ticket_id,),
+    )
 
 
 async def want_entry(conn: Connection, ticket: Ticket) -> None:
@@ -223,8 +259,7 @@ async def source_of(conn: Connection, thread_id: str) -> str:
     """Return what the link the customer last came through was made for; empty when the channel did not tell."""
     row = await _one(
         conn,
-        "select coalesce(nullif(payload ->> 'scene_param', ''), payload ->> 'scene', '') as source from inbox"
-        " where thread_id = %s and kind = 'enter_session' and payload <> '{}' order by id desc limit 1",
+        "select source from conversations where thread_id = %s",
         (thread_id,),
     )
     return str(row["source"]) if row else ""
@@ -234,7 +269,9 @@ async def label_of(conn: Connection, thread_id: str) -> DeskLabel:
     """Tell whose turn it is in a conversation."""
     row = await _one(
         conn,
-        "select c.muted_at is not null as is_muted, t.ticket_id, t.closed_at, t.taken_by, t.taken_name, t.ended_by,"
+        "select c.muted_at is not null as is_muted, t.ticket_id, t.closed_at, t.ended_by,"
+        " case when t.lapsed_at is null then t.taken_by end as taken_by,"
+        " case when t.lapsed_at is null then t.taken_name else '' end as taken_name,"
         " coalesce(t.snoozed_until > now(), false) as is_snoozed from conversations c"
         " left join lateral (select * from tickets where thread_id = c.thread_id"
         "  order by closed_at is null desc, opened_at desc limit 1) t on true where c.thread_id = %s",
@@ -245,7 +282,7 @@ async def label_of(conn: Connection, thread_id: str) -> DeskLabel:
     if row["ticket_id"] is None or row["closed_at"] is not None:
         return DeskLabel(is_muted=row["is_muted"], is_closed=row["ended_by"] == "close")
     status: DeskStatus = "snoozed" if row["is_snoozed"] else "taken" if row["taken_by"] else "waiting"
-    return DeskLabel(status=status, holder=row["taken_name"], is_muted=row["is_muted"])
+    return DeskLabel(status=status, holder=row["taken_name"], holder_id=row["taken_by"] or "", is_muted=row["is_muted"])
 
 
 async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> Row | None:

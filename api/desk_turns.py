@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api import desk_tickets, desk_words
+from api import desk_tickets, desk_words, media
 from api.database import Pool
+from api.deliveries import Deliveries
 from api.inbox import Batch, InboxRow
 from api.outbox import DurableOutbox, outbox_key
 from graph.context import Texts
 from graph.conversation import Conversation
 from kb.chunks import Grade, Hit
 from kb.errors import KbError
+from tools.errors import ChannelError, ChannelSetupError
 from tools.messages import HumanReply
+from tools.ports import Channel
+from tools.wecom.desk import AGENT_PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ class DeskTurns:
     conversation: Conversation
     texts: Texts
     try_question: TryQuestion | None
+    channel: Channel
+    deliveries: Deliveries
 
     async def handle(self, batch: Batch) -> None:
         """Pass on what a person said, end the takeover, or look something up."""
@@ -44,6 +50,8 @@ class DeskTurns:
         action = row.payload["action"]
         if action == "kb":
             await self._search(batch, row)
+        elif action == "transfer":
+            await self._transfer(batch, row)
         elif action in TO_CUSTOMER:
             await self._say(batch, row, action)
         else:
@@ -51,12 +59,13 @@ class DeskTurns:
 
     async def _say(self, batch: Batch, row: InboxRow, action: str) -> None:
         thread_id = batch.thread_id
-        reply = HumanReply(reply_id=batch.turn_id, agent=row.payload["agent"], action="text", text=row.text)
+        text = media.words(row.payload)
+        reply = HumanReply(reply_id=batch.turn_id, agent=row.payload["agent"], action="text", text=text)
         # A draft answers its own ticket; text typed under an older card is meant for the customer all the same.
         ticket_id = row.payload["ticket_id"] if action == "draft" else None
         if await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id):
             return
-        await self.conversation.person_spoke(thread_id, batch.turn_id, row.text, speaker="human")
+        await self.conversation.person_spoke(thread_id, batch.turn_id, text, speaker="human")
         async with self.pool.connection() as conn:
             if await desk_tickets.is_muted(conn, thread_id):
                 return
@@ -72,6 +81,26 @@ class DeskTurns:
         did_end = await self.conversation.human_reply(batch.thread_id, reply, ticket_id=row.payload["ticket_id"])
         note = "desk_closed" if did_end else "desk_not_open"
         await self.outbox.notify_desk(batch.thread_id, batch.turn_id, "closed", self.texts.render(note))
+
+    async def _transfer(self, batch: Batch, row: InboxRow) -> None:
+        """Give the customer to the staff in the channel's own client; the bot only listens from then on."""
+        by = row.payload.get("by") or {}
+        staff_id = str(by.get("to", "")).removeprefix(AGENT_PREFIX) if by["at"]["desk"] == "wecom" else ""
+        where = await self.deliveries.allowance(batch.thread_id)
+        try:
+            session = await self.channel.hand_to_staff(where.account_id, where.customer_id, staff_id)
+        except ChannelError as error:
+            if error.transient and not isinstance(error, ChannelSetupError):
+                raise
+            text = self.texts.render("desk_transfer_refused", reason=desk_words.transfer_refusal(error))
+        else:
+            name = "desk_transferred" if session == "staff" else "desk_transferred_queue"
+            text = self.texts.render(name, agent=row.payload["agent"])
+            async with self.pool.connection() as conn, conn.transaction():
+                await desk_tickets.mark_transferred(conn, batch.thread_id)
+            await self.deliveries.record_session(batch.thread_id, session)
+        async with self.pool.connection() as conn, conn.transaction():
+            await self.outbox.note(conn, batch.thread_id, batch.turn_id, "transfer", text, to=by)
 
     async def _search(self, batch: Batch, row: InboxRow) -> None:
         hits: Sequence[Hit] = ()
@@ -93,6 +122,7 @@ class DeskTurns:
                 reply_to=row.payload.get("message_id"),
                 buttons=desk_words.send_buttons(key, len(hits)),
                 offers=[hit.answer for hit in hits],
+                to=row.payload.get("by"),
             )
 
 

@@ -9,6 +9,7 @@ from api.database import Connection
 from api.desk_tickets import Standing, Ticket
 from graph.context import Texts
 from kb.chunks import Hit
+from tools.errors import ChannelError, StaffUnavailableError
 from tools.messages import DeskButton
 
 CHINA = timezone(timedelta(hours=8))
@@ -28,6 +29,13 @@ select * from (
 ) said order by at desc, id desc limit %(limit)s
 """
 SPEAKERS = {"customer": "客户", "staff": "企微接待", "human": "人工", "bot": "机器人"}
+TRANSFER_REFUSALS = {
+    95013: "会话已经结束，要等客户再次发言",
+    95014: "不是这个客服账号的接待人员，或还没有激活",
+    95016: "企业微信不允许从会话现在的状态转接",
+    95019: "接待人员已停止接待",
+}
+"""By WeCom's code."""
 SESSIONS = {"queued": "企业微信排队中", "staff": "企业微信的接待人员"}
 
 
@@ -61,6 +69,13 @@ def who(texts: Texts, ticket: Ticket | None, now: Standing) -> str:
         budget=str(now.units_left),
         bot=f"已静音({now.muted_by})" if now.muted_by else "正常",
     )
+
+
+def transfer_refusal(error: ChannelError) -> str:
+    """Say in plain words why a customer could not be given to the staff."""
+    if isinstance(error, StaffUnavailableError):
+        return "现在没有接待人员在接待"
+    return TRANSFER_REFUSALS.get(error.code or 0, str(error))
 
 
 def found(texts: Texts, query: str, hits: Sequence[Hit]) -> str:

@@ -11,15 +11,15 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 from tenacity import wait_none
 
+from api.desk_opening import make_telegram, make_wecom
 from api.doctor_checks import SECONDS, Check, Finding, OffError, TroubleError, run_checks
 from api.doctor_desk import DeskChecks, redis_check
-from api.doctor_models import embedding_check, model_checks, rerank_check
+from api.doctor_models import embedding_check, model_checks, rerank_check, rules_check
 from api.doctor_store import VECTORS, StoreChecks
 from api.doctor_wecom import HTTP_TIMEOUT, WecomChecks
 from api.errors import ApiError
-from api.settings import Settings, explain
-from tools.settings import TelegramSettings, WecomSettings
-from tools.telegram import TelegramDesk
+from api.settings import Settings, explain, wecom_desk_problem
+from tools.settings import WecomSettings
 from tools.wecom.client import WecomClient
 
 
@@ -57,18 +57,21 @@ async def diagnose(
     wrong = wrong or {}
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(_wecom_client(settings.wecom))
-        desk = _desk(settings.telegram)
-        if desk is not None:
-            stack.push_async_callback(desk.close)
+        desk, wecom_desk = make_telegram(settings, timeout=4), make_wecom(settings)
+        for each in (desk, wecom_desk):
+            if each is not None:
+                stack.push_async_callback(each.close)
         store = StoreChecks(conninfo, settings.kb).checks()
         parts: list[tuple[str, list[Check]]] = [
             ("service", store),
             ("kb", [embedding_check(settings.kb), rerank_check(settings.kb)]),
             ("wecom", WecomChecks(settings.wecom, client, url=url).checks()),
             ("model", model_checks(settings.model)),
-            ("telegram", DeskChecks(settings.telegram, desk).checks()),
+            ("handoff", [rules_check(settings.handoff.kefu_rules_file)]),
+            ("telegram", DeskChecks(settings.telegram, desk, wecom_desk).checks()),
             ("redis", [redis_check(settings.redis)]),
         ]
+        wrong = {**wrong, **({"desks": problem} if not wrong and (problem := wecom_desk_problem(settings)) else {})}
         checks = [_settings_check(wrong)]
         for name, part in parts:
             for check in part:
@@ -99,12 +102,4 @@ def _wecom_client(wecom: WecomSettings) -> WecomClient:
         secret=wecom.kf_secret if is_configured else SecretStr(""),
         timeout=HTTP_TIMEOUT,
         wait=wait_none(),
-    )
-
-
-def _desk(telegram: TelegramSettings) -> TelegramDesk | None:
-    if telegram.chat_id is None or telegram.telegram_bot_token is None:
-        return None
-    return TelegramDesk(
-        token=telegram.telegram_bot_token, chat_id=telegram.chat_id, api_base=telegram.telegram_api_base, timeout=4
     )

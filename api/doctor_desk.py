@@ -13,29 +13,56 @@ from api.doctor_checks import Check, OffError, TroubleError
 from tools.errors import DeskError, DeskUnavailableError
 from tools.settings import RedisSettings, TelegramSettings
 from tools.telegram import TelegramDesk
+from tools.wecom.desk import WecomDesk
 
 HINT = "check that this server reaches Telegram (a proxy may be needed), and TELEGRAM_API_BASE"
+WECOM_HINT = "compare WECOM_CORP_ID and WECOM_AGENT_SECRET with the app's page in the console"
 REDIS_HINT = "check that Redis runs and REDIS_URL, or leave that empty: everything then stays in the process"
 _TIMEOUT = 4.0
 
 
 class DeskChecks:
-    """Asks Telegram without writing anything; `desk` is None when there is none."""
+    """Asks the configured desks without writing anything; a desk is None when there is none."""
 
-    def __init__(self, settings: TelegramSettings, desk: TelegramDesk | None) -> None:
+    def __init__(self, settings: TelegramSettings, desk: TelegramDesk | None, wecom: WecomDesk | None = None) -> None:
         self._settings = settings
         self._desk = desk
+        self._wecom = wecom
 
     def checks(self) -> list[Check]:
         """List the checks."""
-        return [
+        found = [
             Check(name="telegram", run=self.is_ready, hint=HINT),
             Check(name="telegram updates", run=self.gets_updates, hint=HINT, needs="telegram"),
         ]
+        if self._settings.members:
+            found.append(Check(name="wecom desk", run=self.is_ready_in_wecom, hint=WECOM_HINT))
+        if any(channel.kind == "wecom-webhook" for channel in self._settings.channels):
+            found.append(Check(name="wecom webhooks", run=self.are_webhooks_known, hint=""))
+        return found
+
+    async def is_ready_in_wecom(self) -> str:
+        """Try the app's secret."""
+        if self._wecom is None:
+            raise TroubleError(
+                "NOTIFICATION_CHANNEL names WeCom members, the app that writes to them is not set up",
+                "set WECOM_AGENT_ID and WECOM_AGENT_SECRET, from the app's page",
+            )
+        try:
+            return await self._wecom.check()
+        except DeskError as error:
+            raise TroubleError(str(error), WECOM_HINT) from error
+
+    async def are_webhooks_known(self) -> str:
+        """Count them: nothing can be asked of a webhook without writing to its group."""
+        count = sum(channel.kind == "wecom-webhook" for channel in self._settings.channels)
+        return f"{count}, told in their order; their keys are tried with the first notice only"
 
     async def is_ready(self) -> str:
         """Try token, chat and rights."""
         if self._desk is None:
+            if self._wecom is not None:
+                raise OffError("not used: people answer inside WeCom")
             raise OffError(
                 "no desk: open questions are only recorded; set TELEGRAM_BOT_TOKEN and"
                 " NOTIFICATION_CHANNEL=telegram:<chat id>"

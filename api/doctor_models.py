@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,6 +18,8 @@ from kb.embeddings import make_embedder
 from kb.errors import IndexUnavailableError
 from kb.rerank import open_reranker
 from kb.settings import KbSettings
+from prompts.errors import PromptError
+from prompts.rule_book import read_rules
 from tools.chat_model import make_chat_model
 from tools.circuit_breaker import CircuitBreaker
 from tools.errors import ToolError
@@ -45,6 +49,19 @@ def model_checks(model: ModelSettings) -> list[Check]:
 
     hint = "check the network and LLM_API_BASE, take a faster LLM_MODEL, or raise KEFU_LLM_TIMEOUT_SECONDS"
     return [Check(name="chat model", run=answers, hint=hint, seconds=model.llm_timeout_seconds)]
+
+
+def rules_check(path: Path | None) -> Check:
+    """Check the rules that call a person; a broken edit leaves a running service with those before it."""
+
+    async def are_fine() -> str:
+        try:
+            rules = await asyncio.to_thread(read_rules, path)
+        except PromptError as error:
+            raise TroubleError(str(error), "mend the file; until then the rules before the edit count") from error
+        return f"{len(rules)} rules"
+
+    return Check(name="rules", run=are_fine, hint="run `kefu rules check`")
 
 
 def embedding_check(kb: KbSettings) -> Check:

@@ -15,7 +15,7 @@ from typing import LiteralString, Protocol
 
 from psycopg.types.json import Jsonb
 
-from api import audit
+from api import audit, desk_tickets
 from api.database import Connection, Pool, Row
 from api.job_queue import JobQueue
 from api.outbox import DurableOutbox
@@ -176,12 +176,14 @@ class HandoffTimers:
         settings: HandoffSettings,
         *,
         other_desks: Sequence[DeskLine] = (),
+        take_minutes: float = 15,
     ) -> None:
         self._pool = pool
         self._queue = queue
         self._outbox = outbox
         self._texts = texts
         self._desks: tuple[DeskLine, ...] = (outbox, *other_desks)
+        self._lock_for = timedelta(minutes=take_minutes)
         does_resume = settings.kefu_handoff_mode == "resume"
         self._plan = Plan(
             remind=timedelta(minutes=settings.kefu_handoff_remind_minutes),
@@ -195,6 +197,10 @@ class HandoffTimers:
         """Do what is due now; return how many steps that were."""
         plan = self._plan
         soonest = min(plan.remind, plan.tell, plan.resume or plan.remind)
+        async with self._pool.connection() as conn, conn.transaction():
+            for thread_id in await desk_tickets.let_lapse(conn, self._lock_for, now):
+                # Nothing to show but that anybody may take it now.
+                await self._queue.deliver(conn, thread_id, "desk")
         async with self._pool.connection() as conn:
             cursor = await conn.execute(TICKETS, {"now": now, "latest": now - soonest})
             tickets = [self._ticket(row) for row in await cursor.fetchall()]

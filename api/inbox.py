@@ -42,6 +42,11 @@ class InboxRow:
         return str(self.payload.get("text", ""))
 
     @property
+    def words(self) -> str:
+        """What a voice message says or a picture shows, when it was found out."""
+        return str(self.payload.get("words") or "")
+
+    @property
     def choice(self) -> str:
         """The id of the menu option that was clicked, empty when none was."""
         return str(self.payload.get("menu_id") or "")
@@ -268,7 +273,7 @@ def _turn_id(rows: Sequence[Row]) -> str:
 
 def _needs_turn(message: Inbound) -> bool:
     is_said = message.sender != "system" and bool(message.customer_id)
-    return is_said or message.effect == "not_delivered"
+    return is_said or message.effect in {"not_delivered", "session_ended"}
 
 
 def _same_turn(rows: Sequence[Row]) -> list[Row]:
@@ -289,16 +294,21 @@ def _same_turn(rows: Sequence[Row]) -> list[Row]:
 async def _touch_conversation(conn: Connection, message: Inbound, sent_at: datetime) -> None:
     """Keep what the channel allows now; the row's lock also orders this against a turn that is about to speak."""
     is_customer = message.sender == "customer"
+    scene, source = _source(message)
     await conn.execute(
         "insert into conversations as c"
-        " (thread_id, channel, account_id, customer_id, last_customer_at, session_state)"
-        " values (%(thread)s, %(channel)s, %(account)s, %(customer)s, %(last)s, %(session)s)"
+        " (thread_id, channel, account_id, customer_id, last_customer_at, session_state, scene, source)"
+        " values (%(thread)s, %(channel)s, %(account)s, %(customer)s, %(last)s, %(session)s, %(scene)s, %(source)s)"
         " on conflict (thread_id) do update set"
         " last_customer_at = greatest(c.last_customer_at, excluded.last_customer_at),"
         " units_used = case when %(is_customer)s then 0 else c.units_used end,"
-        # A customer who writes opens a closed session anew.
-        " session_state = case when %(is_customer)s and c.session_state = 'closed' then null"
-        " else coalesce(excluded.session_state, c.session_state) end",
+        # A customer who writes opens a session anew that was closed, or ended by itself after 48 hours (doc 94669).
+        " session_state = case when %(is_customer)s and (c.session_state = 'closed'"
+        "  or excluded.last_customer_at > c.last_customer_at + interval '48 hours') then null"
+        " else coalesce(excluded.session_state, c.session_state) end,"
+        # The link they last came through, for as long as they come through any.
+        " scene = case when excluded.source = '' then c.scene else excluded.scene end,"
+        " source = case when excluded.source = '' then c.source else excluded.source end",
         {
             "thread": message.thread_id,
             "channel": message.channel,
@@ -307,8 +317,18 @@ async def _touch_conversation(conn: Connection, message: Inbound, sent_at: datet
             "last": sent_at if is_customer else None,
             "session": message.session,
             "is_customer": is_customer,
+            "scene": scene,
+            "source": source,
         },
     )
+
+
+def _source(message: Inbound) -> tuple[str, str]:
+    """Return the scene of the link a customer came through, and what it was made for."""
+    if message.kind != "enter_session":
+        return "", ""
+    scene, param = (storable(str(message.extra.get(name) or "")) for name in ("scene", "scene_param"))
+    return scene, param or scene
 
 
 async def _one(conn: Connection, statement: str, parameters: tuple[object, ...]) -> Row | None:

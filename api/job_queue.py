@@ -6,6 +6,8 @@ conversation. No `queueing_lock` on anything that may be retried: a retry beside
 
 from __future__ import annotations
 
+from typing import Literal
+
 from procrastinate import App, PsycopgConnector
 
 from api.database import Connection
@@ -21,8 +23,12 @@ DESK_PRIORITY = 10
 """A person's reply overtakes customers' turns."""
 PULL_PRIORITY = 50
 """What customers wrote is read before more is sent."""
+DRAFT_PRIORITY = -10
+"""Customers' turns overtake drafts of entries."""
 WELCOME_PRIORITY = 100
 """Codes that die after 20 seconds go first (WeCom doc 95122)."""
+
+DraftTask = Literal["show_draft", "decide_draft"]
 
 
 class JobQueue:
@@ -53,9 +59,16 @@ class JobQueue:
     async def deliver(self, conn: Connection, thread_id: str, destination: str) -> None:
         """Send what waits in a conversation's outbox."""
         lock = f"{destination}:{thread_id}"
-        lane = DESK if destination == "desk" else FAST
+        lane = FAST if destination == "customer" else DESK
         job = self.app.configure_task("deliver", queue=lane, lock=lock, connection=conn)
         await job.defer_async(thread_id=thread_id, destination=destination)
+
+    async def draft(self, conn: Connection, task: DraftTask, draft_id: int, thread_id: str, occasion: str) -> None:
+        """Show a draft at the desk, or do what was decided there; once for each occasion."""
+        job = self.app.configure_task(
+            task, queue=TURNS, lock=f"draft:{draft_id}", priority=DRAFT_PRIORITY, connection=conn
+        )
+        await job.defer_async(draft_id=draft_id, thread_id=thread_id, occasion=occasion)
 
     async def welcome(self, conn: Connection, inbox_id: int) -> None:
         """Greet a customer who just entered, while the code lives."""

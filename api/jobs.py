@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 import psycopg_pool
@@ -17,30 +16,29 @@ from procrastinate.jobs import Status
 from api import desk_tickets
 from api.backoff import Backoff
 from api.customers import Customers
-from api.database import Connection, Pool, thread_lock
-from api.deliveries import Allowance, Deliveries, Delivery
-from api.desk_marks import Lost, mark_delivered, tell_undelivered
-from api.desk_screen import DeskScreen
+from api.database import Pool, thread_lock
+from api.deliverer import Deliverer
+from api.deliveries import Deliveries
+from api.desk_marks import Lost, tell_undelivered
+from api.desk_reviews import DeskReviews
 from api.desk_turns import DeskTurns, TryQuestion, wake_snoozed
+from api.desks import Desks
+from api.friends.jobs import Friends
+from api.greetings import Greetings
 from api.handoff_timers import HandoffTimers
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox
+from api.transcripts import Transcripts
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine, HandOver
 from kb.errors import IndexUnavailableError, KbError
 from tools.errors import (
-    BadRequestError,
     ChannelError,
-    ChannelUnavailableError,
-    DeskError,
-    DuplicateMessageError,
     OvertakenError,
-    ReplyWindowClosedError,
-    ToolError,
 )
-from tools.messages import HumanReply, delivery_key
-from tools.ports import Channel, Desk
+from tools.messages import HumanReply
+from tools.ports import Channel
 from tools.rate_limit import RateLimiter
 
 logger = logging.getLogger(__name__)
@@ -54,9 +52,6 @@ STALLED_AFTER = 10
 PULL_WAIT = 5
 """Seconds between two attempts of a pull at most: newer pulls wait behind it, with codes that live 20 seconds."""
 
-DELIVERY_ATTEMPTS = 20
-"""How often a row may fail for a reason nobody foresaw before it leaves the line."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
@@ -69,7 +64,7 @@ class Jobs:
     deliveries: Deliveries
     conversation: Conversation
     channel: Channel
-    desk: Desk | None
+    desks: Desks
     customers: Customers
     texts: Texts
     limiter: RateLimiter
@@ -77,8 +72,15 @@ class Jobs:
     embed_waiting: Callable[[], Awaitable[int]]
     run_retention: Callable[[], Awaitable[object]]
     keep_calibrated: Callable[[], Awaitable[bool]]
+    greetings: Greetings
+    friends: Friends | None = None
+    """None: WeCom is not configured."""
     try_question: TryQuestion | None = None
     """What people at the desk search with."""
+    reviews: DeskReviews | None = None
+    """Shows drafts at the desk."""
+    transcripts: Transcripts | None = None
+    """What voice messages say and pictures show."""
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -87,11 +89,14 @@ class Jobs:
         app.task(name="turn", queue=TURNS, retry=Backoff())(self.turn)
         app.task(name="deliver", queue=FAST, retry=Backoff())(self.deliver)
         app.task(name="welcome", queue=FAST)(self.welcome)
+        if self.friends is not None:
+            self.friends.register(self.queue)
         # Six fields: the last one is the seconds.
         periodic: list[tuple[str, str, Callable[..., Awaitable[None]]]] = [
             ("reconcile", "* * * * *", self.reconcile),
             ("embed", "* * * * * */2", self.embed),
             ("sweep", "* * * * * */30", self.sweep),
+            ("greeting", "* * * * * */30", self.greeting),
             ("handoffs", "* * * * * */10", self.handoffs),
             ("calibrate", "* * * * * */10", self.calibrate),
             ("retention", "17 3 * * *", self.retention),
@@ -101,6 +106,9 @@ class Jobs:
         app.periodic(cron="* * * * * */5")(
             app.task(name="reap", queue=FAST, queueing_lock="reap", pass_context=True)(self.reap)
         )
+
+        if self.reviews is not None:
+            self.reviews.register(app)
 
     async def pull(self, account_id: str, token: str) -> None:
         """Fetch every page of an account; the cursor moves with the rows."""
@@ -147,6 +155,8 @@ class Jobs:
             await self.conversation.person_spoke(batch.thread_id, batch.turn_id, text, speaker="staff")
         elif batch.origin == "timer":
             await self._take_over(batch)
+        elif batch.rows[0].kind == "session_status_change":
+            await self._staff_finished(batch)
         else:
             await self._tell_undelivered(batch)
         await self.inbox.mark_handled(batch, "handled")
@@ -156,27 +166,48 @@ class Jobs:
             # Somebody answers in the channel's own client: the bot only listens.
             await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
             return
+        allowed = [await self.limiter.allow(batch.thread_id) for _ in batch.rows]
+        if self.transcripts is not None and all(allowed):
+            batch = await self.transcripts.read(batch)
         async with self.pool.connection() as conn:
             is_muted = await desk_tickets.is_muted(conn, batch.thread_id)
         if is_muted:
             await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
             # Shown whether or not a ticket is open: nobody else answers.
-            await self.outbox.relay(batch.thread_id, batch.turn_id, "relay", "\n".join(row.text for row in batch.rows))
+            await self.outbox.relay(
+                batch.thread_id, batch.turn_id, "relay", "\n".join(line.shown for line in _lines(batch))
+            )
             return
-        allowed = [await self.limiter.allow(batch.thread_id) for _ in batch.rows]
         hand_over: HandOver | None = None if all(allowed) else "rate_limited"
-        await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), hand_over=hand_over)
+        await self.conversation.customer_turn(
+            batch.thread_id,
+            batch.turn_id,
+            _lines(batch),
+            hand_over=hand_over,
+            customer=await self.customers.about(batch.thread_id),
+        )
 
     async def _tell_undelivered(self, batch: Batch) -> None:
         row = batch.rows[0]
         lost = await self.deliveries.mark_undelivered(row.payload["about"], row.text)
         if lost is not None:
             about = Lost(thread_id=batch.thread_id, key=row.payload["about"], error=row.text, text=lost)
-            await self._notify_undelivered(about, batch.turn_id)
+            async with self.pool.connection() as conn, conn.transaction():
+                await tell_undelivered(conn, self.outbox, self.texts, about, batch.turn_id)
 
-    async def _notify_undelivered(self, lost: Lost, turn_id: str) -> None:
-        async with self.pool.connection() as conn, conn.transaction():
-            await tell_undelivered(conn, self.outbox, self.texts, lost, turn_id)
+    async def _staff_finished(self, batch: Batch) -> None:
+        """End the wait of a ticket that was given to the staff in the channel's client, who have finished."""
+        thread_id = batch.thread_id
+        async with self.pool.connection() as conn:
+            ticket_id = await desk_tickets.transferred(conn, thread_id)
+        if ticket_id is None:
+            return
+        await self.outbox.notify_desk(thread_id, batch.turn_id, "staff_finished", self.texts.render("desk_staff_done"))
+        # No word to the customer: the session is closed, and it is WeCom that says so (doc 94669).
+        reply = HumanReply(reply_id=batch.turn_id, agent="kefu", action="resume", text="")
+        await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id)
+        async with self.pool.connection() as conn:
+            await desk_tickets.end_transferred(conn, ticket_id)
 
     async def _desk_turn(self, batch: Batch) -> None:
         turns = DeskTurns(
@@ -185,6 +216,8 @@ class Jobs:
             conversation=self.conversation,
             texts=self.texts,
             try_question=self.try_question,
+            channel=self.channel,
+            deliveries=self.deliveries,
         )
         await turns.handle(batch)
 
@@ -211,83 +244,25 @@ class Jobs:
 
     async def deliver(self, thread_id: str, destination: Destination) -> None:
         """Send what waits, in order; a row that may succeed later holds the line."""
-        while (delivery := await self.deliveries.next(thread_id, destination)) is not None:
-            try:
-                await (self._screen.show(delivery) if destination == "desk" else self._send(delivery))
-            except ToolError as error:
-                if error.transient:
-                    in_doubt = isinstance(error, ChannelUnavailableError)
-                    await self.deliveries.mark_retry(delivery, str(error), in_doubt=in_doubt)
-                    raise
-                await self._bury(delivery, error)
-            except Exception as error:
-                # Nobody foresaw this one: it must not hold the conversation's line for ever.
-                if delivery.attempts < DELIVERY_ATTEMPTS:
-                    raise
-                await self._bury(delivery, ToolError(type(error).__name__))
-        if destination == "desk" and self.desk is not None:
-            await self._screen.label(thread_id)
-
-    async def _send(self, delivery: Delivery) -> None:
-        allowance = await self._allowance(delivery)
-        if not delivery.in_doubt and (refusal := _refusal(allowance)):
-            # A doubtful one is tried under its key whatever the budget says: it may have been counted already.
-            raise ReplyWindowClosedError(refusal)
-        try:
-            await self.channel.send(self.deliveries.outbound(delivery, allowance))
-        except DuplicateMessageError:
-            # The key is ours alone: the vendor has it because an earlier attempt arrived.
-            logger.info("Already accepted", extra={"action": "send_duplicate", "message_key": delivery.key})
-        except ReplyWindowClosedError:
-            with contextlib.suppress(ChannelError):
-                session = await self.channel.session(allowance.account_id, allowance.customer_id)
-                await self.deliveries.record_session(delivery.thread_id, session)
-            raise
-        await self._record_sent(delivery, allowance.units_left - 1)
-
-    async def _record_sent(self, delivery: Delivery, units_left: int) -> None:
-        async def mark(conn: Connection) -> None:
-            await mark_delivered(conn, self.outbox, self.texts, delivery, units_left)
-
-        await self.deliveries.mark_sent(delivery, then=mark if delivery.is_from_a_person else None)
-
-    async def _allowance(self, delivery: Delivery) -> Allowance:
-        allowance = await self.deliveries.allowance(delivery.thread_id)
-        if allowance.session in {None, "bot"}:
-            return allowance
-        try:
-            session = await self.channel.session(allowance.account_id, allowance.customer_id)
-        except ChannelError:
-            return replace(allowance, session=None)
-        await self.deliveries.record_session(delivery.thread_id, session)
-        return replace(allowance, session=session)
-
-    @property
-    def _screen(self) -> DeskScreen:
-        if self.desk is None:
-            raise DeskError("no desk is configured any more")
-        return DeskScreen(pool=self.pool, desk=self.desk, deliveries=self.deliveries, customers=self.customers)
-
-    async def _bury(self, delivery: Delivery, error: ToolError) -> None:
-        logger.error("Not delivered", extra={"action": "send_failed", "message_key": delivery.key, "error": str(error)})
-        if delivery.destination == "customer":
-            # Told before the row is closed: a crash in between tells it again, under the same key.
-            in_doubt = delivery.in_doubt and isinstance(error, BadRequestError)
-            words = f"无法确认是否送达（{error}）" if in_doubt else str(error)
-            lost = Lost(thread_id=delivery.thread_id, key=delivery.key, error=words, text=delivery.text)
-            await self._notify_undelivered(lost, delivery.key)
-        await self.deliveries.mark_dead(delivery, str(error))
+        deliverer = Deliverer(
+            pool=self.pool,
+            outbox=self.outbox,
+            deliveries=self.deliveries,
+            channel=self.channel,
+            desks=self.desks,
+            customers=self.customers,
+            texts=self.texts,
+        )
+        await deliverer.deliver(thread_id, destination)
 
     async def welcome(self, inbox_id: int) -> None:
-        """Greet a customer who just entered; the code lives 20 seconds, so there is no second try."""
-        row = await self.inbox.message(inbox_id)
-        assert row is not None, "stored in the transaction that added this job"
-        text = self.texts.render("greeting", customer_name="")
-        try:
-            await self.channel.welcome(row["payload"]["welcome_code"], text, delivery_key(row["message_id"], "welcome"))
-        except ChannelError as error:
-            extra: dict[str, Any] = {"action": "welcome_failed", "inbox_id": inbox_id, "code": error.code}
-            logger.warning("Welcome not sent", extra=extra)
+        """Greet a customer who just entered, while the code lives."""
+        await self.greetings.greet(inbox_id)
+
+    async def greeting(self, timestamp: int = 0) -> None:
+        """Make ready what greetings offer."""
+        del timestamp
+        await self.greetings.refresh()
 
     async def reconcile(self, timestamp: int = 0) -> None:
         """Pull every account once more: callbacks get lost (WeCom doc 90930)."""
@@ -351,18 +326,8 @@ class Jobs:
                 await manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
-def _refusal(allowance: Allowance) -> str | None:
-    """Say in the desk's words why the channel would refuse now, None when it would not."""
-    if not allowance.is_window_open:
-        return "客户超过 48 小时没有发言，微信不允许主动发送"
-    if allowance.units_left <= 0:
-        return "客户上次发言后已发满 5 条，要等客户再次发言"
-    if allowance.session in {"queued", "staff"}:
-        return "会话正由企业微信里的接待人员处理，结束后才能从这里发送"
-    return None
-
-
 def _lines(batch: Batch) -> list[CustomerLine]:
     return [
-        CustomerLine(message_id=row.message_id, kind=row.kind, text=row.text, choice=row.choice) for row in batch.rows
+        CustomerLine(message_id=row.message_id, kind=row.kind, text=row.text, choice=row.choice, words=row.words)
+        for row in batch.rows
     ]

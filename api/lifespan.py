@@ -7,9 +7,11 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.store.postgres import AsyncPostgresStore
 from redis.asyncio import Redis
 
 from api.customers import Customers
@@ -17,6 +19,11 @@ from api.database import Pool, open_pool
 from api.deliveries import Deliveries
 from api.desk_inbox import DeskInbox
 from api.desk_intake import DeskIntake
+from api.desk_news import DeskNews
+from api.desk_opening import open_desks
+from api.desk_reviews import DeskReviews
+from api.friends.jobs import Friends, make_contacts, make_friends
+from api.greetings import Greetings
 from api.handoff_timers import HandoffTimers
 from api.inbox import Inbox
 from api.job_queue import JobQueue
@@ -28,16 +35,21 @@ from api.learning.polish import ModelPolisher
 from api.outbox import DurableOutbox
 from api.retention import RetentionReport, run_retention
 from api.settings import Settings
+from api.transcripts import Transcripts
+from api.wecom_intake import WecomDeskIntake
 from graph.assist import Assistant
 from graph.builder import build
 from graph.context import Context, Ports
 from graph.conversation import Conversation
+from graph.profile import Profiles
 from graph.reader import ModelReader
 from graph.summary import ModelSummariser
 from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
 from kb.errors import KbError
 from kb.ingest import embed_waiting
+from prompts.loader import load
+from prompts.rule_book import RuleBook
 from tools.answer_cache import AnswerCache
 from tools.chat_model import GuardedChatModel, make_chat_model
 from tools.memory import MemoryChannel
@@ -46,6 +58,7 @@ from tools.office_hours import Reception
 from tools.ports import Channel
 from tools.rate_limit import RateLimiter
 from tools.telegram import TelegramDesk
+from tools.transcription import Transcribers, make_transcribers
 from tools.wecom.callback import CallbackCrypto
 from tools.wecom.channel import WecomChannel
 from tools.wecom.client import WecomClient
@@ -70,7 +83,10 @@ class Services:
     knowledge: Knowledge
     jobs: Jobs
     desk: TelegramDesk | None
+    """The one on Telegram."""
     desk_intake: DeskIntake | None
+    wecom_intake: WecomDeskIntake | None = None
+    """What members do in the app's chat; None: nobody answers inside WeCom."""
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +100,8 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         knowledge = await stack.enter_async_context(open_knowledge(settings, pool, conninfo))
         redis = await _open_redis(settings, stack)
         channel = await _open_channel(settings, redis, stack)
-        desk = await _open_desk(settings, stack)
+        opened = await open_desks(settings, redis, stack)
+        desks, desk = opened.desks, opened.telegram
         queue = JobQueue()
         await stack.enter_async_context(queue.app.open_async(pool))
         model = make_chat_model(settings.model)
@@ -93,7 +110,12 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         texts = PromptTexts()
         inbox = Inbox(pool, queue, burst_seconds=settings.service.kefu_burst_seconds)
         outbox = DurableOutbox(
-            pool, queue, split=channel.split, has_desk=desk is not None, shortened=texts.render("shortened")
+            pool,
+            queue,
+            split=channel.split,
+            has_desk=bool(desks),
+            shortened=texts.render("shortened"),
+            first_webhooks=desks.first_groups,
         )
         meter = Meter(price_input=settings.model.llm_price_input, price_output=settings.model.llm_price_output)
         ports = Ports(
@@ -104,17 +126,20 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             reader=_make_reader(redis, model, meter),
             summariser=ModelSummariser(model, meter=meter) if model else None,
             hours=Reception(settings.handoff.hours),
+            rules=RuleBook(settings.handoff.kefu_rules_file),
+            profiles=Profiles(AsyncPostgresStore(pool)),
         )
         context = Context(
             top_k=settings.kb.kb_top_k,
-            has_desk=desk is not None,
+            has_desk=bool(desks),
             model_timeout_seconds=settings.model.llm_timeout_seconds,
             handoff_mode=settings.handoff.kefu_handoff_mode,
         )
         polisher = ModelPolisher(model, seconds=settings.model.llm_timeout_seconds) if model else None
         saver = make_saver(pool)
         graph = build(ports).compile(checkpointer=saver)
-        conversation = Conversation(graph, outbox, context, assistant=Assistant(ports))
+        conversation = Conversation(graph, outbox, context, assistant=Assistant(ports), profiles=ports.profiles)
+        transcribers = await _open_transcribers(settings, stack)
 
         async def retention() -> RetentionReport:
             # First what people answered becomes drafts: afterwards the old texts are gone.
@@ -127,6 +152,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         async def try_question(query: str, limit: int) -> tuple[Sequence[Hit], Grade]:
             return await knowledge.try_question(query, limit=limit)
 
+        reviews = DeskReviews(pool, queue, outbox, texts, knowledge, polisher=polisher)
         jobs = Jobs(
             pool=pool,
             queue=queue,
@@ -135,15 +161,35 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             deliveries=Deliveries(pool, queue, limits=channel.limits, split=channel.split),
             conversation=conversation,
             channel=channel,
-            desk=desk,
+            desks=desks,
             customers=Customers(pool, channel),
             texts=texts,
             limiter=RateLimiter(redis, per_minute=settings.service.kefu_customer_messages_per_minute),
-            timers=HandoffTimers(pool, queue, outbox, texts, settings.handoff),
+            timers=HandoffTimers(
+                pool,
+                queue,
+                outbox,
+                texts,
+                settings.handoff,
+                other_desks=desks.lines(outbox),
+                take_minutes=settings.service.kefu_take_minutes,
+            ),
             embed_waiting=embed,
             run_retention=retention,
-            keep_calibrated=knowledge.keep_calibrated,
+            keep_calibrated=partial(knowledge.keep_calibrated, DeskNews(outbox=outbox, texts=texts).drift),
+            greetings=Greetings(
+                pool=pool,
+                inbox=inbox,
+                channel=channel,
+                customers=Customers(pool, channel),
+                texts=texts,
+                questions=settings.welcome.kefu_greeting_questions,
+                company=settings.welcome.kefu_company,
+            ),
+            friends=await _open_friends(settings, pool, redis, stack),
             try_question=try_question,
+            reviews=reviews,
+            transcripts=Transcripts(pool=pool, channel=channel, transcriber=transcribers),
         )
         jobs.register()
         desk_inbox = DeskInbox(
@@ -155,8 +201,14 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             limits=channel.limits,
             take_minutes=settings.service.kefu_take_minutes,
             request_entry=want_entry,
+            take_review=reviews.take,
         )
         intake = DeskIntake(desk_inbox, desk, texts, chat_id=settings.telegram.chat_id) if desk else None
+        wecom_intake = (
+            WecomDeskIntake(desk_inbox, opened.wecom, texts, members=settings.telegram.members)
+            if opened.wecom
+            else None
+        )
         yield Services(
             settings=settings,
             pool=pool,
@@ -167,6 +219,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             jobs=jobs,
             desk=desk,
             desk_intake=intake,
+            wecom_intake=wecom_intake,
         )
 
 
@@ -191,6 +244,13 @@ def make_saver(pool: Pool) -> AsyncPostgresSaver:
     return saver
 
 
+async def _open_transcribers(settings: Settings, stack: contextlib.AsyncExitStack) -> Transcribers | None:
+    made = make_transcribers(settings.model, picture_prompt=load("describe_picture").render())
+    if made is not None:
+        stack.push_async_callback(made.aclose)
+    return made
+
+
 async def _open_redis(settings: Settings, stack: contextlib.AsyncExitStack) -> Redis | None:
     url = settings.redis.redis_url
     if url is None:
@@ -212,16 +272,14 @@ async def _open_channel(settings: Settings, redis: Redis | None, stack: contextl
     return WecomChannel(client)
 
 
-async def _open_desk(settings: Settings, stack: contextlib.AsyncExitStack) -> TelegramDesk | None:
-    telegram = settings.telegram
-    if telegram.chat_id is None or telegram.telegram_bot_token is None:
-        logger.warning("No desk is configured: open questions are only recorded", extra={"action": "desk_off"})
+async def _open_friends(
+    settings: Settings, pool: Pool, redis: Redis | None, stack: contextlib.AsyncExitStack
+) -> Friends | None:
+    wecom = settings.wecom
+    if not wecom.is_configured:
         return None
-    desk = TelegramDesk(
-        token=telegram.telegram_bot_token, chat_id=telegram.chat_id, api_base=telegram.telegram_api_base
-    )
-    stack.push_async_callback(desk.close)
-    return desk
+    contacts = await stack.enter_async_context(make_contacts(wecom, redis))
+    return make_friends(pool, contacts, settings.welcome)
 
 
 def _make_crypto(settings: Settings) -> CallbackCrypto | None:

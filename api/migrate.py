@@ -9,6 +9,7 @@ from importlib import metadata, resources
 
 import psycopg
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.store.postgres import AsyncPostgresStore
 from procrastinate.schema import SchemaManager
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
@@ -17,6 +18,8 @@ from api.errors import DatabaseError, MigrationError
 
 LOCK_KEY = 7_263_001
 """Advisory lock of the one process that migrates; any number nobody else uses."""
+
+SAVER = "langgraph-checkpoint-postgres"
 
 LEDGER = """
 create table if not exists schema_migrations (
@@ -88,8 +91,14 @@ def _wanted() -> list[str]:
     return [
         _library_entry("procrastinate"),
         *(m.name for m in shipped()),
-        _library_entry("langgraph-checkpoint-postgres"),
+        _library_entry(SAVER),
+        _store_entry(),
     ]
+
+
+def _store_entry() -> str:
+    # One package, two sets of tables: databases that have the checkpointer's may lack the store's.
+    return f"langgraph-store-postgres {metadata.version(SAVER)}"
 
 
 def _library_entry(package: str) -> str:
@@ -149,7 +158,7 @@ async def _apply(conn: AsyncConnection[dict[str, object]]) -> list[str]:
             await conn.execute(migration.text.encode())
             await _record(conn, migration.name, migration.checksum)
         applied.append(migration.name)
-    return applied + await _apply_saver(conn, ledger)
+    return [*applied, *await _apply_saver(conn, ledger), *await _apply_store(conn, ledger)]
 
 
 async def _apply_queue(conn: AsyncConnection[dict[str, object]], ledger: dict[str, str]) -> list[str]:
@@ -165,12 +174,21 @@ async def _apply_queue(conn: AsyncConnection[dict[str, object]], ledger: dict[st
 
 
 async def _apply_saver(conn: AsyncConnection[dict[str, object]], ledger: dict[str, str]) -> list[str]:
-    saver = _library_entry("langgraph-checkpoint-postgres")
+    saver = _library_entry(SAVER)
     if saver in ledger:
         return []
     await AsyncPostgresSaver(conn).setup()
     await _record(conn, saver, "")
     return [saver]
+
+
+async def _apply_store(conn: AsyncConnection[dict[str, object]], ledger: dict[str, str]) -> list[str]:
+    store = _store_entry()
+    if store in ledger:
+        return []
+    await AsyncPostgresStore(conn).setup()
+    await _record(conn, store, "")
+    return [store]
 
 
 def _queue_sql(installed: str | None) -> list[str]:

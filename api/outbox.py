@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
+from api import media
 from api.database import Connection, Pool, storable
 from api.job_queue import JobQueue
 from tools.errors import OvertakenError
-from tools.messages import Choice, DeskButton, Handoff, Menu, delivery_key
+from tools.messages import Choice, DeskButton, DeskEvent, DeskName, Handoff, Menu, delivery_key
 
-Destination = Literal["customer", "desk"]
+Destination = Literal["customer", "desk", "webhook"]
 
 MAX_PARTS = 3
 """Messages one automatic answer may take: a channel allows few, and the customer may need a person's after it."""
@@ -29,6 +30,11 @@ select exists (select 1 from inbox where turn_id = %(turn)s and outcome = 'recal
                    and handled_at is null) as overtaken,
     exists (select 1 from outbox where turn_id = %(turn)s) as has_spoken
 """
+
+
+def answer_to(event: DeskEvent) -> dict[str, Any]:
+    """Address a row to who acted, at the desk where they did."""
+    return {"to": event.agent_id, "at": asdict(event.place)}
 
 
 def outbox_key(turn_id: str, destination: Destination, name: str) -> str:
@@ -47,23 +53,30 @@ class DurableOutbox:
         split: Callable[[str], list[str]],
         has_desk: bool,
         shortened: str = "…",
+        first_webhooks: Sequence[str] = (),
     ) -> None:
         self._pool = pool
         self._queue = queue
         self._split = split
         self._has_desk = has_desk
         self._shortened = shortened
+        self._first_webhooks = tuple(first_webhooks)
+        """The groups that are told at once, because no desk comes before them."""
 
     async def say(self, thread_id: str, turn_id: str, part: str, text: str, *, sources: Sequence[str] = ()) -> None:
         """Tell the customer something, cut into as many messages as the channel needs.
+
+        What a person sent as a file goes out as that file, with what was written after it.
 
         Raises:
             OvertakenError: the customer wrote on, or took a message back, before anything of this turn was said.
         """
         pieces = self._split(text) if part == "human" else self._shorten(self._split(text))
-        payloads = [{"text": piece, "sources": list(sources)} for piece in pieces]
+        payloads: list[dict[str, Any]] = [{"text": piece, "sources": list(sources)} for piece in pieces]
         async with self._pool.connection() as conn, conn.transaction():
             await self._refuse_if_overtaken(conn, thread_id, turn_id)
+            if part == "human" and (sent := await media.desk_file(conn, thread_id, turn_id)):
+                payloads = self._with_file(sent)
             await self._put(
                 conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=payloads
             )
@@ -71,6 +84,11 @@ class DurableOutbox:
                 await conn.execute(
                     "update tickets set answered_at = now() where thread_id = %s and closed_at is null", (thread_id,)
                 )
+
+    def _with_file(self, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+        file = {"text": media.words({"media": sent["media"]}), "sources": [], "media": sent["media"]}
+        pieces = self._split(sent["text"]) if sent.get("text") else []
+        return [file, *({"text": piece, "sources": []} for piece in pieces)]
 
     async def tell(self, conn: Connection, thread_id: str, turn_id: str, part: str, text: str) -> None:
         """Tell the customer something of our own accord within the caller's transaction."""
@@ -130,9 +148,17 @@ class DurableOutbox:
         async with self._pool.connection() as conn, conn.transaction():
             await conn.execute(
                 # Without a desk there is nobody to close it later.
-                "insert into tickets (ticket_id, thread_id, reason, draft, closed_at)"
-                " values (%s, %s, %s, %s, case when %s then null else now() end) on conflict do nothing",
-                (handoff.ticket_id, handoff.thread_id, handoff.reason, handoff.draft, self._has_desk),
+                "insert into tickets (ticket_id, thread_id, reason, draft, priority, rule, closed_at)"
+                " values (%s, %s, %s, %s, %s, %s, case when %s then null else now() end) on conflict do nothing",
+                (
+                    handoff.ticket_id,
+                    handoff.thread_id,
+                    handoff.reason,
+                    handoff.draft,
+                    handoff.priority,
+                    handoff.rule,
+                    self._has_desk,
+                ),
             )
             await conn.execute(
                 "insert into unknown_questions (content, user_id, ticket_id, thread_id, reason, confidence, hits)"
@@ -157,10 +183,32 @@ class DurableOutbox:
                 part="card",
                 payloads=[payload],
             )
+            await self._show_files(conn, handoff.thread_id, handoff.ticket_id, with_earlier=True)
+            for webhook in self._first_webhooks:
+                await self.tell_group(conn, handoff.thread_id, handoff.ticket_id, webhook)
 
     async def relay(self, thread_id: str, turn_id: str, part: str, text: str) -> None:
-        """Show the desk what the customer wrote while a person has the conversation."""
-        await self._to_desk(thread_id, turn_id, part, {"kind": "customer", "text": text})
+        """Show the desk what the customer wrote while a person has the conversation, files included."""
+        async with self._pool.connection() as conn, conn.transaction():
+            files = await media.customer_files(conn, thread_id, turn_id)
+            if not files or text != "\n".join(file.text for file in files):
+                payload = {"kind": "customer", "text": text}
+                await self._put(
+                    conn, thread_id=thread_id, destination="desk", turn_id=turn_id, part=part, payloads=[payload]
+                )
+            await self._show_files(conn, thread_id, turn_id)
+
+    async def _show_files(self, conn: Connection, thread_id: str, turn_id: str, *, with_earlier: bool = False) -> None:
+        """Show the desk the files of a turn; one that was shown before is known by its key."""
+        for file in await media.customer_files(conn, thread_id, turn_id, with_earlier=with_earlier):
+            await self._put(
+                conn,
+                thread_id=thread_id,
+                destination="desk",
+                turn_id=thread_id,
+                part=f"file.{file.name}",
+                payloads=[file.payload],
+            )
 
     async def notify_desk(self, thread_id: str, turn_id: str, part: str, text: str) -> None:
         """Tell the desk something about this conversation."""
@@ -174,12 +222,18 @@ class DurableOutbox:
         part: str,
         text: str,
         *,
-        kind: Literal["notice", "sent"] = "notice",
+        kind: Literal["notice", "sent", "choice"] = "notice",
         reply_to: int | None = None,
         buttons: Sequence[DeskButton] = (),
         offers: Sequence[str] = (),
+        to: Mapping[str, Any] | None = None,
+        move_to: DeskName | None = None,
     ) -> None:
-        """Tell the desk something within the caller's transaction; `offers` are texts its buttons send."""
+        """Tell the desk something within the caller's transaction; `offers` are texts its buttons send.
+
+        `to` is made by `answer_to`: one person, at the desk where they acted. `move_to` is the desk the conversation
+        moves to with it, unless somebody has the ticket by then.
+        """
         payload = {
             "kind": kind,
             "text": text,
@@ -187,7 +241,18 @@ class DurableOutbox:
             "buttons": [asdict(button) for button in buttons],
             "offers": list(offers),
         }
+        if to is not None:
+            payload |= to
+        if move_to is not None:
+            payload["move_to"] = move_to
         await self._put(conn, thread_id=thread_id, destination="desk", turn_id=turn_id, part=part, payloads=[payload])
+
+    async def tell_group(self, conn: Connection, thread_id: str, turn_id: str, webhook: str) -> None:
+        """Tell a group that a customer waits, within the caller's transaction; its text is made when it is sent."""
+        payload = {"kind": "waiting", "webhook": webhook}
+        await self._put(
+            conn, thread_id=thread_id, destination="webhook", turn_id=turn_id, part=webhook, payloads=[payload]
+        )
 
     async def close_ticket(self, ticket_id: str) -> None:
         """Record that a person has finished."""

@@ -79,6 +79,12 @@ RULES = (
     ),
     Rule(name="outbox", table="outbox", due="state not in ('pending', 'sending') and created_at < %(rows_before)s"),
     Rule(name="callbacks", table="callbacks", due="received_at < %(callbacks_before)s"),
+    Rule(
+        name="friend_events",
+        table="friend_events",
+        due="handled_at is not null and received_at < %(callbacks_before)s",
+    ),
+    Rule(name="friends", table="friends", due="left_at < %(rows_before)s"),
     Rule(name="tickets", table="tickets", key="ticket_id", first="", due="closed_at < %(rows_before)s"),
     Rule(
         name="calibrations",
@@ -153,6 +159,8 @@ FORGET: tuple[LiteralString, ...] = (
     "update unknown_questions set user_id = '', thread_id = null where thread_id = any(%s)",
     "update answer_labels set thread_id = null where thread_id = any(%s)",
     "select audit_log_forget(%s)",
+    # What was known of the customer: `graph.profile` keeps one item for each conversation.
+    "delete from store where prefix = 'profiles' and key = any(%s)",
     "delete from tickets where thread_id = any(%s)",
     "delete from desk_messages where thread_id = any(%s)",
     "delete from desk_places where thread_id = any(%s)",

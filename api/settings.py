@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 from psycopg import ProgrammingError
@@ -68,6 +70,9 @@ class HandoffSettings(Slice):
     """`Mon-Fri 09:00-18:00; Sat 10:00-16:00`; empty: always open."""
     kefu_timezone: str = "Asia/Shanghai"
 
+    kefu_rules_file: Path | None = None
+    """The rules that call a person; empty: the shipped `prompts/escalation_rules.yaml`."""
+
     @field_validator("kefu_timezone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
@@ -84,6 +89,41 @@ class HandoffSettings(Slice):
     def hours(self) -> OfficeHours:
         """When people are there."""
         return OfficeHours.parse(self.kefu_office_hours, self.kefu_timezone)
+
+
+REMARK_FIELDS = frozenset({"customer_name", "source", "staff"})
+
+
+class WelcomeSettings(Slice):
+    """Who just came: greetings, and friends of the staff."""
+
+    kefu_company: str = ""
+    """`{company}` in the texts that greet."""
+    kefu_greeting_questions: int = Field(default=3, ge=0, le=9)
+    """How many questions a greeting offers; 0: it is a text. WeCom takes at most ten items."""
+    kefu_friend_tags: str = "新客户"
+    """Tags every new friend gets, comma separated; `-`: none."""
+    kefu_tag_group: str = Field(default="来源", min_length=1, max_length=30)
+    """The group in which tags are looked up and made."""
+    kefu_friend_remark: str = ""
+    """What the staff see as a new friend's name, for example `{source}-{customer_name}`; empty: left as it is."""
+
+    @field_validator("kefu_friend_remark")
+    @classmethod
+    def _is_a_remark(cls, value: str) -> str:
+        try:
+            parts = list(Formatter().parse(value))
+        except ValueError:
+            raise ValueError("has a brace too many or too few; example: {source}-{customer_name}") from None
+        if any(field is not None and (field not in REMARK_FIELDS or spec or how) for _, field, spec, how in parts):
+            raise ValueError("may use only {customer_name}, {source} and {staff}; example: {source}-{customer_name}")
+        return value
+
+    @property
+    def friend_tags(self) -> tuple[str, ...]:
+        """The tags one by one."""
+        tags = (tag.strip() for tag in re.split("[,，]", self.kefu_friend_tags))
+        return tuple(tag for tag in tags if tag not in {"", "-"})
 
 
 def _is_postgres_url(text: str) -> bool:
@@ -106,6 +146,7 @@ class Settings:
     kb: KbSettings = field(default_factory=KbSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     handoff: HandoffSettings = field(default_factory=HandoffSettings)
+    welcome: WelcomeSettings = field(default_factory=WelcomeSettings)
 
 
 def load_settings() -> Settings:
@@ -115,12 +156,32 @@ def load_settings() -> Settings:
         ConfigurationError: a variable is wrong; one line naming it, what is wrong, and an example.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         # Not chained: pydantic's own text shows the values, secrets among them.
         raise ConfigurationError(explain(error)) from None
     except UnicodeDecodeError:
         raise ConfigurationError(".env: is not UTF-8; save it again with that encoding") from None
+    if problem := wecom_desk_problem(settings):
+        raise ConfigurationError(problem)
+    return settings
+
+
+def wecom_desk_problem(settings: Settings) -> str:
+    """Say what the desk inside WeCom lacks, empty when nothing; one slice alone cannot tell."""
+    wecom = settings.wecom
+    if not settings.telegram.members:
+        return ""
+    if not wecom.is_configured:
+        return "WECOM_CORP_ID: missing, but NOTIFICATION_CHANNEL names WeCom members; WeCom must be set up for them"
+    if wecom.wecom_agent_id is None:
+        return (
+            "WECOM_AGENT_ID: missing, but NOTIFICATION_CHANNEL names WeCom members, who are written to by an app;"
+            " it stands on the app's page, example: WECOM_AGENT_ID=1000002"
+        )
+    if wecom.wecom_agent_secret is None:
+        return "WECOM_AGENT_SECRET: missing, but NOTIFICATION_CHANNEL names WeCom members; it stands on the app's page"
+    return ""
 
 
 def explain(error: ValidationError) -> str:
@@ -140,6 +201,7 @@ def variable_names() -> list[str]:
         ServiceSettings,
         RetentionSettings,
         HandoffSettings,
+        WelcomeSettings,
         WecomSettings,
         TelegramSettings,
         RedisSettings,

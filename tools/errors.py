@@ -10,7 +10,8 @@ ToolError
 │   ├── DuplicateMessageError
 │   ├── ReplyWindowClosedError
 │   ├── BadRequestError
-│   │   └── ChannelSetupError     (transient: waits for an operator)
+│   │   ├── ChannelSetupError     (transient: waits for an operator)
+│   │   └── StaffUnavailableError
 │   ├── MalformedCallbackError
 │   └── InvalidSignatureError
 │       └── ForeignCorpError
@@ -81,6 +82,10 @@ class ChannelSetupError(BadRequestError):
     """The vendor refuses until an operator mends something: a secret, a permission, a trusted address."""
 
     transient = True
+
+
+class StaffUnavailableError(BadRequestError):
+    """Nobody of the staff receives customers in the channel's own client now."""
 
 
 class InvalidSignatureError(ChannelError):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tools.errors import BadRequestError, DeskError, StaffUnavailableError
 from tools.messages import (
     Choice,
     DeskEvent,
     DeskLabel,
     DeskPlace,
     DeskPost,
+    File,
     Handoff,
+    Media,
     Menu,
     Outbound,
     Page,
@@ -86,7 +89,9 @@ class MemoryChannel:
 
     limits: SendLimits = field(default_factory=lambda: SendLimits(units=1000, window_seconds=float("inf")))
     sent: list[Outbound] = field(default_factory=list)
-    welcomed: list[tuple[str, str]] = field(default_factory=list)
+    welcomed: list[tuple[str, str | Menu]] = field(default_factory=list)
+    files: dict[str, File] = field(default_factory=dict)
+    """What customers sent, by its ref."""
 
     async def pull(self, account_id: str, *, cursor: str, token: str) -> Page:
         """Return an empty page."""
@@ -94,14 +99,24 @@ class MemoryChannel:
         return Page(messages=(), next_cursor=cursor, has_more=False)
 
     async def send(self, outbound: Outbound) -> None:
-        """Keep a text or a menu, once per key."""
+        """Keep a text, a menu or a file, once per key."""
         if all(sent.key != outbound.key for sent in self.sent):
             self.sent.append(outbound)
 
-    async def welcome(self, code: str, text: str, key: str) -> None:
+    async def fetch(self, media: Media) -> File:
+        """Return what a customer sent.
+
+        Raises:
+            BadRequestError: there is no such file.
+        """
+        if media.ref not in self.files:
+            raise BadRequestError("the file is gone")
+        return self.files[media.ref]
+
+    async def welcome(self, code: str, greeting: str | Menu, key: str) -> None:
         """Keep a welcome."""
         del key
-        self.welcomed.append((code, text))
+        self.welcomed.append((code, greeting))
 
     async def account_ids(self) -> Sequence[str]:
         """There are none."""
@@ -117,6 +132,15 @@ class MemoryChannel:
         del account_id, customer_id
         return "bot"
 
+    async def hand_to_staff(self, account_id: str, customer_id: str, staff_id: str) -> Session:
+        """There is no staff.
+
+        Raises:
+            StaffUnavailableError: always.
+        """
+        del account_id, customer_id, staff_id
+        raise StaffUnavailableError("nobody receives customers here")
+
     def split(self, text: str) -> list[str]:
         """Any length fits."""
         return [text]
@@ -130,6 +154,8 @@ class MemoryDesk:
     marks: list[DeskPost] = field(default_factory=list)
     labels: list[DeskLabel] = field(default_factory=list)
     acknowledged: list[tuple[DeskEvent, str]] = field(default_factory=list)
+    files: dict[str, File] = field(default_factory=dict)
+    """What people at the desk sent, by its ref."""
 
     async def place(self, post: DeskPost, known: DeskPlace | None) -> DeskPlace:
         """There is one place."""
@@ -151,6 +177,16 @@ class MemoryDesk:
         """Show whose turn it is."""
         del place
         self.labels.append(post.label)
+
+    async def fetch(self, media: Media) -> File:
+        """Return what a person sent.
+
+        Raises:
+            DeskError: there is no such file.
+        """
+        if media.ref not in self.files:
+            raise DeskError("the file is gone")
+        return self.files[media.ref]
 
     async def acknowledge(self, event: DeskEvent, text: str) -> None:
         """Answer a person's action."""

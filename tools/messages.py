@@ -10,32 +10,47 @@ from typing import Any, Literal
 Sender = Literal["customer", "staff", "system"]
 """Who spoke: the customer, a person inside the vendor's own client, or the vendor's event stream."""
 
-Effect = Literal["recalled", "not_delivered"]
-"""What an event does to an earlier message: the customer took it back, or it never reached them."""
+Effect = Literal["recalled", "not_delivered", "session_ended"]
+"""What an event does: the customer took an earlier message back, it never reached them, or the staff in the vendor's
+own client have finished with the customer."""
 
 Session = Literal["bot", "queued", "staff", "closed"]
 """Who has a customer's session in the channel; only in `bot` may the service write."""
 
 HandoffReason = Literal[
-    "low_confidence", "none_of_these", "asked_for_human", "model_refused", "rate_limited", "failure"
+    "low_confidence", "none_of_these", "asked_for_human", "model_refused", "rate_limited", "failure", "rule"
 ]
-"""Why the bot hands a conversation over; `none_of_these` is the customer's answer to a menu."""
+"""Why the bot hands a conversation over; `none_of_these` is the customer's answer to a menu, `rule` the operator's
+wish."""
+
+Priority = Literal["normal", "high"]
+"""How urgent a ticket is."""
+
+Mood = Literal["negative", "neutral", "positive"]
+"""How a customer sounds."""
 
 DeskAction = Literal[
     "text", "draft", "send", "confirm", "cancel",
     "take", "assign", "give", "snooze", "done", "close", "mute", "unmute",
-    "note", "history", "who", "kb", "entry", "edited", "help", "unsupported",
+    "note", "history", "who", "kb", "entry", "approve", "reject", "transfer", "edited", "help", "unsupported",
 ]  # fmt: skip
 """What a person does at the desk.
 
 `text` goes to the customer, and so do `draft` (the card's), `send` (a hit of `kb`) and `confirm` (a long text that was
 held back, `cancel` drops it). `take` locks the ticket, `assign` asks for somebody to `give` it to, `snooze` puts it
 off, `done` and `close` end the takeover. `mute` keeps the bot silent. `note` is for colleagues only; `history`, `who`
-and `kb` ask for something; `entry` wants an article made of it. `edited` is a text changed after it was sent.
+and `kb` ask for something; `entry` wants an article made of it, `approve` and `reject` decide on one. `transfer` gives
+the customer to somebody in the channel's own client. `edited` is a text changed after it was sent.
 """
 
 DeskStatus = Literal["waiting", "taken", "snoozed", "bot"]
 """Whose turn it is in a conversation, as the desk shows it."""
+
+DeskName = Literal["telegram", "wecom"]
+"""The desks people can answer at."""
+
+MediaKind = Literal["image", "voice", "video", "file"]
+"""What a file is to whoever receives it."""
 
 ChoiceSource = Literal["click", "typed"]
 """How a customer chose."""
@@ -145,15 +160,38 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A file somebody sent, as long as it is still with the vendor."""
+
+    kind: MediaKind
+    ref: str
+    """The vendor's id of it."""
+    name: str = ""
+    """Empty when the vendor does not tell."""
+    size: int | None = None
+    """Bytes, when the vendor tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file on its way from one side to the other."""
+
+    kind: MediaKind
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """One text or menu to a customer; `key` makes a repeated send harmless."""
+    """One text, menu or file to a customer; `key` makes a repeated send harmless."""
 
     account_id: str
     customer_id: str
     key: str
     text: str
-    """What the customer reads; of a menu its numbered list."""
+    """What the customer reads; of a menu its numbered list, of a file its description in words."""
     menu: Menu | None = None
+    file: File | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +229,15 @@ class Handoff:
     """A proposed answer; empty when there is none."""
     hits: tuple[Candidate, ...] = ()
     """The entries that came closest, best first."""
+    rule: str = ""
+    """The name of the rule that asked for a person or for haste; empty when none did."""
+    priority: Priority = "normal"
+    channel: DeskName | None = None
+    """The desk that shall have it; None: the usual order."""
+    mood: Mood = "neutral"
+    """How the customer sounded last."""
+    profile: tuple[str, ...] = ()
+    """What is known of the customer, a line each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +247,7 @@ class DeskPlace:
     chat_id: int
     topic_id: int | None
     """The forum topic; None in a chat without topics, where each card is answered by replying to it."""
+    desk: DeskName = "telegram"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +257,8 @@ class DeskLabel:
     status: DeskStatus = "bot"
     holder: str = ""
     """Who has it."""
+    holder_id: str = field(default="", compare=False)
+    """The desk's id of that person."""
     is_muted: bool = False
     """The bot was told to be silent."""
     is_closed: bool = False
@@ -231,9 +281,9 @@ class DeskButton:
 class DeskPost:
     """One thing to show at the desk: a ticket's card, or a line about the conversation."""
 
-    kind: Literal["card", "customer", "notice", "sent"]
+    kind: Literal["card", "customer", "notice", "sent", "choice"]
     """`card` opens a ticket, `customer` relays what the customer wrote, `notice` is kefu speaking, `sent` marks a
-    person's message as delivered."""
+    person's message as delivered, `choice` asks a person which customer they mean."""
     thread_id: str
     customer_name: str
     text: str
@@ -248,6 +298,12 @@ class DeskPost:
     """Unix seconds of the customer's message that opened the ticket; set for a card."""
     source: str = ""
     """Where the customer came from, when known."""
+    file: File | None = None
+    """What the customer sent; the text says what it is."""
+    to: str = ""
+    """The desk's id of the only person it is for; empty: everybody who should see it."""
+    key: str = ""
+    """Names this post wherever it is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +332,13 @@ class DeskEvent:
     """What a pressed button is about, when that is no ticket."""
     target: str = ""
     """What was chosen with it."""
+    media: Media | None = None
+    """The file that was sent; the text is what was written under it."""
+
+    @property
+    def key(self) -> str:
+        """Name this action among those of all desks, whose ids may be the same."""
+        return f"{'desk' if self.place.desk == 'telegram' else self.place.desk}-{self.update_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from tools.messages import (
     DeskEvent,
     DeskPlace,
     DeskPost,
+    File,
     Handoff,
+    Media,
     Menu,
     Outbound,
     Page,
@@ -32,7 +34,7 @@ class Channel(Protocol):
         ...
 
     async def send(self, outbound: Outbound) -> None:
-        """Send one text, or one menu; a repeated call under the same key is harmless.
+        """Send one text, menu or file; a repeated call under the same key is harmless.
 
         A channel without menus sends the numbered list.
 
@@ -42,8 +44,17 @@ class Channel(Protocol):
         """
         ...
 
-    async def welcome(self, code: str, text: str, key: str) -> None:
-        """Answer an enter event with its one-time code."""
+    async def fetch(self, media: Media) -> File:
+        """Return a file that a customer sent.
+
+        Raises:
+            BadRequestError: it is gone, or too large.
+            ChannelError: see `tools.errors`; `transient` says whether to try again.
+        """
+        ...
+
+    async def welcome(self, code: str, greeting: str | Menu, key: str) -> None:
+        """Answer an enter event with its one-time code; a repeated call under the same key is harmless."""
         ...
 
     async def account_ids(self) -> Sequence[str]:
@@ -58,8 +69,36 @@ class Channel(Protocol):
         """Tell who has the customer's session now."""
         ...
 
+    async def hand_to_staff(self, account_id: str, customer_id: str, staff_id: str) -> Session:
+        """Give the customer to the staff in the channel's own client; return who has the session then.
+
+        To the one of that id when they receive customers, else to whoever receives first; a repeated call is harmless.
+
+        Raises:
+            StaffUnavailableError: nobody receives customers now.
+            ChannelError: see `tools.errors`; `transient` says whether to try again.
+        """
+        ...
+
     def split(self, text: str) -> list[str]:
         """Cut a text into parts this channel can send whole."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Puts files that customers send into words."""
+
+    def can_read(self, kind: str) -> bool:
+        """Tell whether files of this kind can be read."""
+        ...
+
+    async def transcribe(self, file: File) -> str:
+        """Return what a recording says or a picture shows; empty when that is nothing.
+
+        Raises:
+            BadRequestError: this file cannot be read.
+            ModelUnavailableError: nobody answers.
+        """
         ...
 
 
@@ -98,6 +137,14 @@ class Desk(Protocol):
 
         Raises:
             DeskError: as for `post`.
+        """
+        ...
+
+    async def fetch(self, media: Media) -> File:
+        """Return a file that a person at the desk sent.
+
+        Raises:
+            DeskError: as for `post`; not `transient` when it is gone or too large.
         """
         ...
 

@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tools.desk_channels import DeskChannel, parse_channels
+
 PLACEHOLDERS = re.compile(r"(?i)^(change[-_ ]?me|your[-_ ].*|xxx+|<.*>|todo|secret|password|example)$")
 """Values people leave standing from a template; refused so that nobody runs with a public secret."""
 
@@ -111,13 +113,18 @@ class WecomSettings(Slice):
         assert secret is not None, "checked by _all_or_nothing"
         return secret
 
+    @property
+    def contact_secret(self) -> SecretStr:
+        """The secret for customer-contact calls: its own, else the app's."""
+        return self.wecom_contact_secret or self.wecom_agent_secret or self.kf_secret
+
 
 class TelegramSettings(Slice):
-    """The desk."""
+    """The desks, and Telegram."""
 
     notification_enabled: bool = True
-    notification_channel: str = ""
-    """`telegram:<chat id>`; several, comma separated, are tried in order."""
+    notification_channel: str = Field(default="", repr=False)
+    """`telegram:<chat id>`, `wecom:<userid|userid>`, `wecom-webhook:<key>`; several, comma separated, in order."""
     telegram_bot_token: SecretStr | None = None
     telegram_api_base: str = "https://api.telegram.org"
     telegram_mode: Literal["polling", "webhook"] = "polling"
@@ -139,12 +146,8 @@ class TelegramSettings(Slice):
 
     @field_validator("notification_channel")
     @classmethod
-    def _channel_shape(cls, value: str) -> str:
-        for part in filter(None, (piece.strip() for piece in value.split(","))):
-            if part.startswith(("wecom:", "wecom-webhook:")):
-                raise ValueError(f"{part.partition(':')[0]!r} is not available in this version; use telegram:<chat id>")
-            if not re.fullmatch(r"telegram:-?\d+", part):
-                raise ValueError(f"{part!r} is not a channel; example: telegram:-1001234567890")
+    def _channels_shape(cls, value: str) -> str:
+        parse_channels(value)
         return value
 
     @model_validator(mode="after")
@@ -160,11 +163,19 @@ class TelegramSettings(Slice):
         return self
 
     @property
+    def channels(self) -> tuple[DeskChannel, ...]:
+        """Where people are told of customers, in order; empty when nowhere."""
+        return parse_channels(self.notification_channel) if self.notification_enabled else ()
+
+    @property
     def chat_id(self) -> int | None:
-        """The chat where people answer; None when there is no desk."""
-        if not self.notification_enabled or not self.notification_channel.strip():
-            return None
-        return int(self.notification_channel.split(",")[0].strip().removeprefix("telegram:"))
+        """The Telegram chat where people answer; None when there is none."""
+        return next((channel.chat_id for channel in self.channels if channel.kind == "telegram"), None)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The WeCom members who answer inside WeCom."""
+        return next((channel.members for channel in self.channels if channel.kind == "wecom"), ())
 
 
 class RedisSettings(Slice):
@@ -197,3 +208,14 @@ class ModelSettings(Slice):
     """Price of a million tokens read, in any currency; 0: costs are not counted."""
     llm_price_output: float = Field(default=0, ge=0)
     """Price of a million tokens written."""
+    llm_vision_model: str = ""
+    """A model of the same server that sees; empty: pictures are not looked at."""
+    speech_api_base: str = ""
+    """An OpenAI-compatible server that hears; empty: voice messages are not listened to."""
+    speech_api_key: SecretStr | None = None
+    speech_model: str = "whisper-1"
+
+    @field_validator("speech_api_base")
+    @classmethod
+    def _speech_base(cls, value: str) -> str:
+        return _base_url(value, "https://api.openai.com/v1") if value else ""

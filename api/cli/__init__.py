@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from api.cli import accuracy, audit, demo, doctor, kb, outbox, prompts, retention, service, unknown
+from api.cli import accuracy, audit, contact_way, demo, doctor, kb, outbox, prompts, retention, rules, service, unknown
 from api.errors import ApiError
 from kb.errors import KbError
 from prompts.errors import PromptError
@@ -28,8 +28,11 @@ app.add_typer(kb.app, name="kb")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(audit.app, name="audit")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(rules.app, name="rules")
 app.add_typer(unknown.app, name="unknown")
 app.add_typer(retention.app, name="retention")
+app.add_typer(contact_way.app, name="contact-way")
+app.add_typer(contact_way.links, name="kf-link")
 
 
 def main() -> None:

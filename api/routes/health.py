@@ -27,7 +27,7 @@ async def health(services: ServicesDep) -> dict[str, str | dict[str, str]]:
             "database": await _database(services),
             "redis": await _redis(services),
             "wecom": "ok" if services.crypto else "off",
-            "desk": "ok" if services.desk else "off",
+            "desk": "ok" if services.jobs.desks else "off",
             "embeddings": services.knowledge.embedder.model_id,
         },
     }

@@ -10,11 +10,14 @@ import psycopg
 import psycopg_pool
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import PlainTextResponse
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
 from api.deps import ServicesDep
+from api.friends.events import EVENT as FRIEND_EVENT
 from tools.errors import InvalidSignatureError, MalformedCallbackError
 from tools.wecom.callback import CallbackCrypto
+from tools.wecom.desk_updates import is_from_the_app
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["wecom"])
@@ -71,6 +74,12 @@ async def receive(request: Request, services: ServicesDep, crypto: Crypto) -> Pl
 async def _store(crypto: CallbackCrypto, body: bytes, request: Request, services: ServicesDep) -> PlainTextResponse:
     signature = _signature(request)
     event = crypto.open(body, **signature)
+    if event.event == FRIEND_EVENT and services.jobs.friends is not None:
+        await services.jobs.friends.store(signature=signature["msg_signature"], payload=event.fields)
+        return PlainTextResponse("success")
+    if services.wecom_intake is not None and is_from_the_app(event.event):
+        follow_up = await services.wecom_intake.take(event.fields)
+        return PlainTextResponse("success", background=BackgroundTask(follow_up) if follow_up else None)
     is_news = event.event == "kf_msg_or_event"
     await services.inbox.store_callback(
         signature=signature["msg_signature"],

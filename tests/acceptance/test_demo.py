@@ -6,7 +6,7 @@ import asyncio
 import io
 import sys
 
-from api.demo import play
+from api.demo.one_conversation import play
 from api.terminal_chat import chat_in_terminal
 
 

@@ -1,4 +1,4 @@
-"""What every `Channel` does with menus, on the memory twin and over the vendor's wire."""
+"""What every `Channel` does with menus and files, on the memory twin and over the vendor's wire."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tools.errors import DuplicateMessageError
+from tools.errors import BadRequestError, DuplicateMessageError
 from tools.memory import MemoryChannel
-from tools.messages import Menu, MenuOption, Outbound
+from tools.messages import File, Media, Menu, MenuOption, Outbound
 from tools.ports import Channel
 from tools.simulators.wecom import WecomSimulator
 from tools.wecom.channel import WecomChannel
 from tools.wecom.client import WecomClient
 
+PICTURE = File(kind="image", name="杯子.jpg", content=b"\xff\xd8\xff\xe0 a picture")
 MENU = Menu(head="您是想问:", options=(MenuOption(option_id="a1", label="怎么退款?"),), tail="请选一项")
 
 
@@ -53,3 +54,38 @@ async def test_a_menu_is_one_unit_of_what_the_channel_allows(channel_and_sent: A
     for number in range(min(channel.limits.units, 5)):
         await channel.send(outbound(f"k{number}", MENU))
     assert sent() == ["menu"] * 5
+
+
+@pytest.fixture(params=["memory", "wecom"])
+async def channel_and_ref(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Channel, str]]:
+    """A channel in which a customer sent the picture, and where it is."""
+    if request.param == "memory":
+        yield MemoryChannel(files={"r1": PICTURE}), "r1"
+        return
+    sim = WecomSimulator(corp_id="ww1", secret="s", token="t" * 16, encoding_aes_key="a" * 43, account="wk1")
+    async with sim, WecomClient(api_base=sim.api_base, corp_id="ww1", secret=SecretStr("s")) as client:
+        await sim.customer_sends_file("wm1", "image", PICTURE.content, PICTURE.name, notify=False)
+        channel = WecomChannel(client)
+        page = await channel.pull("wk1", cursor="", token="")
+        yield channel, page.messages[0].extra["media"]["ref"]
+
+
+async def test_a_customer_s_file_is_fetched_as_it_was_sent(channel_and_ref: tuple[Channel, str]) -> None:
+    channel, ref = channel_and_ref
+    assert await channel.fetch(Media(kind="image", ref=ref)) == PICTURE
+
+
+async def test_a_file_that_is_gone_is_a_final_refusal(channel_and_ref: tuple[Channel, str]) -> None:
+    channel, ref = channel_and_ref
+    with pytest.raises(BadRequestError) as refused:
+        await channel.fetch(Media(kind="image", ref=f"{ref}-gone"))
+    assert refused.value.transient is False
+
+
+async def test_a_file_arrives_once_a_key(channel_and_sent: Any) -> None:
+    channel, sent = channel_and_sent
+    message = Outbound(account_id="wk1", customer_id="wm1", key="k1", text="[图片]", file=PICTURE)
+    await channel.send(message)
+    with contextlib.suppress(DuplicateMessageError):
+        await channel.send(message)
+    assert len(sent()) == 1

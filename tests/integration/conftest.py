@@ -16,6 +16,8 @@ from api.customers import Customers
 from api.database import Pool, Row
 from api.deliveries import Deliveries
 from api.desk_inbox import DeskInbox
+from api.desks import Desks
+from api.greetings import Greetings
 from api.handoff_timers import HandoffTimers
 from api.inbox import Inbox
 from api.job_queue import JobQueue
@@ -36,6 +38,7 @@ from tools.messages import (
     DeskPost,
     Handoff,
     Inbound,
+    Menu,
     Outbound,
     Page,
     SendLimits,
@@ -113,9 +116,9 @@ class ShopChannel(MemoryChannel):
         await super().send(outbound)
         self.arrived.set()
 
-    async def welcome(self, code: str, text: str, key: str) -> None:
+    async def welcome(self, code: str, greeting: str | Menu, key: str) -> None:
         self._fail()
-        await super().welcome(code, text, key)
+        await super().welcome(code, greeting, key)
 
     async def account_ids(self) -> Sequence[str]:
         self._fail()
@@ -190,7 +193,7 @@ class Works:
             deliveries=self.deliveries,
             conversation=self.conversation,
             channel=self.channel,
-            desk=self.desk,
+            desks=Desks(desks={"telegram": self.desk}),
             customers=Customers(pool, self.channel),
             texts=self.texts,
             limiter=RateLimiter(None, per_minute=1000),
@@ -198,6 +201,13 @@ class Works:
             embed_waiting=self._embed,
             run_retention=self._clean,
             keep_calibrated=self._calibrate,
+            greetings=Greetings(
+                pool=pool,
+                inbox=self.inbox,
+                channel=self.channel,
+                customers=Customers(pool, self.channel),
+                texts=self.texts,
+            ),
             try_question=self._try_question,
         )
         self._numbers = 0

@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 from api.audits import NOTHING, WINDOW, Audit, breaks, raised_threshold, recent_answers, record_audit
 from api.cli import app
 from api.database import Pool
+from api.desk_news import NEWS_NAME, NEWS_THREAD, DeskNews
 from api.knowledge import Knowledge, open_knowledge
 from api.settings import load_settings
 from kb.calibrations import chosen_labels
 from kb.ingest import import_articles
 from kb.measuring import Label
 from kb.splitter import split_markdown
+from tools.messages import DeskEvent
 
 CHUNKS = split_markdown("### 如何退款?\n\n七天内。\n\n### 运费多少?\n\n包邮。", source="shop.md")
 
@@ -230,3 +232,20 @@ def test_what_is_printed_can_be_judged_and_given_back(
         ]
         assert conn.execute("select count(*) from answer_labels").fetchone() == (0,)
     assert [json.loads(line)["turn_id"] for line in kefu("calibrate", "--sample", "5").splitlines()] == ["t0"]
+
+
+async def test_the_desk_is_told_once_that_too_many_were_wrong(knowledge: Knowledge, works: Any) -> None:
+    await settled(knowledge)
+    await judge(works.pool, *[False] * 5, confidence=0.96)
+    await judge(works.pool, *[True] * 20, confidence=0.99, start=5)
+    for _ in range(3):
+        await knowledge.keep_calibrated(DeskNews(outbox=works.outbox, texts=works.texts).drift)
+    await works.jobs.deliver(NEWS_THREAD, "desk")
+    [post] = works.desk.posts
+    assert (post.kind, post.customer_name) == ("notice", NEWS_NAME)
+    assert "25 条里有 5 条" in post.text
+    assert "2.0%" in post.text
+    # Nobody is there to be answered.
+    [place] = works.desk.shown_in
+    event = DeskEvent(update_id=1, place=place, reply_to=None, agent="小王", agent_id="7", action="text", text="收到")
+    assert (await works.desk_inbox.store(event)).outcome == "unknown"

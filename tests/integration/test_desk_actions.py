@@ -134,7 +134,7 @@ class TestGive:
         await works.agent("", **pressed("assign", ticket), **WANG)
         assert [(button.label, button.target) for button in last(works).buttons] == [
             ("小李", "9002"),
-            ("放开,谁都可以接手", "0"),
+            ("放开，谁都可以接手", "0"),
         ]
         await works.agent("", **pressed("give", ticket, target="9002"), **WANG)
         assert await holders(works) == ["小李"]

@@ -341,3 +341,12 @@ class TestDesk:
         await works.run("update outbox set tried_at = now() where state = 'sending'")
         await works.deliveries.mark_sent(row)
         assert await works.act(event) == "unknown"
+
+
+async def test_a_session_of_the_staff_ends_by_itself_after_two_days(works: Any) -> None:
+    await works.store(works.message(age=3 * 86400), works.staff_message("您好"))
+    assert await works.inbox.session(works.thread()) == "staff"
+    await works.store(works.message(age=3 * 86400 - 60), cursor="c2")
+    assert await works.inbox.session(works.thread()) == "staff"
+    await works.store(works.message(), cursor="c3")
+    assert await works.inbox.session(works.thread()) is None

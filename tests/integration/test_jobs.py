@@ -345,8 +345,8 @@ class TestWelcome:
         await works.jobs.welcome(inbox_id)
         assert works.channel.welcomed == [("W1", works.texts.render("greeting", customer_name=""))]
 
-    async def test_a_welcome_that_fails_is_not_tried_again(self, works: Any, inbox_id: int) -> None:
-        works.channel.other_errors.append(ChannelUnavailableError("late", code=95007))
+    async def test_a_refused_welcome_is_not_tried_again(self, works: Any, inbox_id: int) -> None:
+        works.channel.other_errors.append(BadRequestError("late", code=95007))
         await works.jobs.welcome(inbox_id)
         assert works.channel.welcomed == []
 

@@ -13,6 +13,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.runtime import Runtime
 
 from graph.context import Context
+from graph.judge import Judge
 from graph.nodes.read import read
 from graph.reader import ModelReader
 from kb.chunks import Grade, Hit
@@ -79,7 +80,7 @@ def ask(model: GuardedChatModel) -> Callable[..., Any]:
         }
         state: Any = {"turn": {"id": "t1"}, "questions": [question], "messages": [HumanMessage("羽绒服")]}
         runtime = Runtime(context=Context(model_timeout_seconds=seconds))
-        update = await read(state, runtime, reader=reader, grader=Trusting())
+        update = await read(state, runtime, reader=reader, grader=Trusting(), judge=Judge(), profiles=None)
         return update["questions"][0], update["turn"]["usage"]
 
     return ask_

@@ -20,18 +20,21 @@ from tools.simulators.server import LoopbackServer
 from tools.simulators.wecom_api import WecomApi
 from tools.simulators.wecom_callbacks import CallbackSender, Params
 from tools.simulators.wecom_faults import Faults, Tokens
-from tools.simulators.wecom_people import DEFAULT_ACCOUNT, People
+from tools.simulators.wecom_friends import FriendlyPeople
+from tools.simulators.wecom_media import StoredFile
+from tools.simulators.wecom_members import MemberMessage
+from tools.simulators.wecom_people import DEFAULT_ACCOUNT
 from tools.simulators.wecom_state import Sent
 
 Expected = int | str | Callable[[str], bool]
 """So many texts, a text containing this, or a text of which this is true."""
 
 
-class WecomSimulator(People):
+class WecomSimulator(FriendlyPeople):
     """One corp with kf accounts, customers and staff, and the API that serves them.
 
     The parts are public for finer play: `kf` (rules and sessions), `log` (what `sync_msg` serves; `log.knobs`),
-    `callbacks` (delivery knobs), `contacts` (friends, member messages), `tokens`, `faults`.
+    `callbacks` (delivery knobs), `contacts` (friends), `members` (who the app writes to), `tokens`, `faults`.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class WecomSimulator(People):
         token: str,
         encoding_aes_key: str,
         contact_secret: str | None = None,
+        agent_secret: str | None = None,
+        agent_id: int | None = None,
         account: str = DEFAULT_ACCOUNT,
         clock: Callable[[], float] = time.time,
         run_id: str | None = None,
@@ -50,13 +55,17 @@ class WecomSimulator(People):
         run_id = run_id or secrets.token_hex(4)
         callbacks = CallbackSender(corp_id=corp_id, token=token, encoding_aes_key=encoding_aes_key, clock=clock)
         super().__init__(corp_id=corp_id, account=account, run_id=run_id, clock=clock, callbacks=callbacks)
-        families = {"kf": secret} if contact_secret is None else {"kf": secret, "externalcontact": contact_secret}
+        given = {"kf": secret, "externalcontact": contact_secret, "message": agent_secret}
+        families = {family: value for family, value in given.items() if value is not None}
+        self.members.agent_id = agent_id
         self.tokens = Tokens(corp_id=corp_id, secrets=families, run_id=run_id, clock=clock)
         self.faults = Faults()
         self._api = WecomApi(
             kf=self.kf,
             log=self.log,
             contacts=self.contacts,
+            members=self.members,
+            media=self.media,
             tokens=self.tokens,
             faults=self.faults,
             undelivered=self._report_undelivered,
@@ -70,6 +79,7 @@ class WecomSimulator(People):
 
     async def __aenter__(self) -> Self:
         await self._server.start()
+        self.contacts.base = self._server.url
         await self.callbacks.start()
         return self
 
@@ -118,6 +128,30 @@ class WecomSimulator(People):
         """What the customer got to read, oldest first; menus as their lines."""
         return [each.text for each in self.sent if each.customer == customer and each.text and each.is_delivered]
 
+    def files_to(self, customer: str) -> list[StoredFile]:
+        """What files the customer got, oldest first."""
+        mine = [each for each in self.sent if each.customer == customer and each.is_delivered]
+        uploaded = {file.media_id: file for file in self.media.uploads}
+        return [uploaded[each.payload["media_id"]] for each in mine if each.payload.get("media_id") in uploaded]
+
+    async def wait_for_file(self, customer: str, count: int = 1, *, timeout: float = 10.0) -> StoredFile:  # noqa: ASYNC109
+        """Wait until the customer got so many files; returns the last of these."""
+        await self.wait_until(lambda: len(self.files_to(customer)) >= count, timeout=timeout)
+        return self.files_to(customer)[count - 1]
+
+    async def wait_for_member(self, member: str, words: str, *, timeout: float = 10.0) -> MemberMessage:  # noqa: ASYNC109
+        """Wait until a member got a message with these words; returns the latest one."""
+
+        def found() -> list[MemberMessage]:
+            return [message for message in self.members.to(member) if words in message.text]
+
+        try:
+            await self.wait_until(lambda: bool(found()), timeout=timeout)
+        except TimeoutError:
+            texts = self.members.texts_to(member)
+            raise TimeoutError(f"{member} did not get {words!r} in {timeout} s, only {texts}") from None
+        return found()[-1]
+
     def fail_next(self, path: str, code: int, *, times: int = 1, status: int = 200) -> None:
         """Answer the next calls of `path` with this errcode (and HTTP status) and without effect."""
         self.faults.fail_next(path, code, times=times, status=status)
@@ -141,7 +175,7 @@ class WecomSimulator(People):
         return await self.callbacks.verify(echo)
 
     async def wait_until(self, is_reached: Callable[[], bool], *, timeout: float = 10.0) -> None:  # noqa: ASYNC109
-        """Wait for a condition that API calls bring about; it is looked at after each call."""
+        """Wait for a condition that API calls bring about; looked at when a call comes and is answered."""
         async with asyncio.timeout(timeout):
             while not is_reached():
                 await self._news.wait()

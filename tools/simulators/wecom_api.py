@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -13,13 +14,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tools.simulators.wecom_contact_ways import PICTURE
 from tools.simulators.wecom_contacts import Contacts
 from tools.simulators.wecom_faults import Faults, Tokens
 from tools.simulators.wecom_log import MessageLog
+from tools.simulators.wecom_media import MediaStore
+from tools.simulators.wecom_members import Members
 from tools.simulators.wecom_outbound import Json, RefusedError
 from tools.simulators.wecom_state import KfState, Sent, ServiceState
 
 Handler = Callable[[Json], Json]
+
+WEBHOOK = "webhook/send"
+"""Opened by the key in its query, not by a token."""
+FILES = {"media/upload": "POST", "media/get": "GET"}
+"""Forms in, bytes out."""
 
 
 class WecomApi:
@@ -31,6 +40,8 @@ class WecomApi:
         kf: KfState,
         log: MessageLog,
         contacts: Contacts,
+        members: Members,
+        media: MediaStore,
         tokens: Tokens,
         faults: Faults,
         undelivered: Callable[[Sent, int], None],
@@ -45,12 +56,15 @@ class WecomApi:
         """How to reset a connection; the server's business."""
         self._running: Counter[str] = Counter()
         self._kf = kf
+        self._contacts = contacts
         self._log = log
         self._tokens = tokens
         self._faults = faults
         self._undelivered = undelivered
         self._changed = changed
         self._clock = clock
+        self._members = members
+        self._media = media
         self._routes: dict[str, tuple[str, Handler]] = {
             "gettoken": ("GET", tokens.issue),
             "getcallbackip": ("GET", lambda _: {"ip_list": ["127.0.0.1"]}),
@@ -62,25 +76,30 @@ class WecomApi:
             "kf/account/list": ("POST", self._accounts),
             "kf/customer/batchget": ("POST", self._customers),
             "kf/servicer/list": ("GET", self._servicers),
-            "externalcontact/get": ("GET", contacts.get),
-            "externalcontact/remark": ("POST", contacts.remark),
-            "externalcontact/mark_tag": ("POST", contacts.mark_tag),
-            "externalcontact/send_welcome_msg": ("POST", contacts.send_welcome),
-            "message/send": ("POST", contacts.send_to_member),
+            "kf/add_contact_way": ("POST", self._link),
+            **contacts.routes(),
+            "message/send": ("POST", self._send_to_members),
+            "message/update_template_card": ("POST", members.update_card),
         }
 
     def app(self) -> Starlette:
         """The ASGI app."""
-        return Starlette(routes=[Route("/cgi-bin/{path:path}", self._endpoint, methods=["GET", "POST"])])
+        calls = Route("/cgi-bin/{path:path}", self._endpoint, methods=["GET", "POST"])
+        return Starlette(routes=[calls, Route("/qr/{config_id}.png", self._qr_code)])
+
+    async def _qr_code(self, request: Request) -> Response:
+        is_known = request.path_params["config_id"] in self._contacts.ways.ways
+        return Response(PICTURE, media_type="image/png") if is_known else Response(status_code=404)
 
     async def _endpoint(self, request: Request) -> Response:
         path = request.path_params["path"]
-        if path not in self._routes:
+        if path not in self._routes and path not in {WEBHOOK, *FILES}:
             return Response(status_code=404)
         raw = await request.body()
         self.calls[path] += 1
         self._running[path] += 1
         self.most_at_once[path] = max(self.most_at_once[path], self._running[path])
+        self._changed()
         try:
             if delay := self._faults.latency.get(path, 0.0):
                 await asyncio.sleep(delay)
@@ -103,15 +122,29 @@ class WecomApi:
             result = self._call(path, request, raw)
         except RefusedError as refusal:
             return JSONResponse(_refusal(refusal.code, refusal.message))
+        if isinstance(result, Response):
+            return result
         return JSONResponse({"errcode": 0, "errmsg": "ok", **result})
 
-    def _call(self, path: str, request: Request, raw: bytes) -> Json:
+    def _call(self, path: str, request: Request, raw: bytes) -> Json | Response:
+        if path == WEBHOOK:
+            return self._members.post(request.query_params.get("key", ""), _json_object(raw))
         if path != "gettoken":
             self._tokens.check(request.query_params.get("access_token"), path.partition("/")[0])
+        if path in FILES:
+            return self._file(path, request, raw)
         method, handler = self._routes[path]
         if request.method != method:
             raise RefusedError(40058, f"require {method} method")
         return handler(dict(request.query_params) if method == "GET" else _json_object(raw))
+
+    def _file(self, path: str, request: Request, raw: bytes) -> Json | Response:
+        if request.method != FILES[path]:
+            raise RefusedError(40058, f"require {FILES[path]} method")
+        query = request.query_params
+        if path == "media/get":
+            return self._media.download(query.get("media_id"))
+        return self._media.upload(query.get("type", ""), request.headers.get("content-type", ""), raw)
 
     def _sync(self, body: Json) -> Json:
         if not body.get("open_kfid"):
@@ -119,11 +152,16 @@ class WecomApi:
         return self._log.page(self._kf.check_account(body["open_kfid"]), body)
 
     def _send(self, body: Json) -> Json:
+        self._media.check(body)
         will_fail = self._faults.peek_undelivered()
         sent = self._kf.send(body, is_delivered=not will_fail)
         if will_fail:
             self._undelivered(sent, self._faults.take_undelivered())
         return {"msgid": sent.msgid}
+
+    def _send_to_members(self, body: Json) -> Json:
+        self._media.check(body)
+        return self._members.send(body)
 
     def _service_state(self, body: Json) -> Json:
         account = self._kf.check_account(body.get("open_kfid"))
@@ -165,6 +203,12 @@ class WecomApi:
         if with_context:
             profile["enter_session_context"] = self._kf.enter_context(customer)
         return profile
+
+    def _link(self, body: Json) -> Json:
+        account, scene = self._kf.check_account(body.get("open_kfid")), str(body.get("scene") or "")
+        if not re.fullmatch(r"[0-9A-Za-z_-]{0,32}", scene):
+            raise RefusedError(40058, "invalid scene")
+        return {"url": f"https://work.weixin.qq.com/kf/{account}" + (f"?enc_scene=ENC{scene}" if scene else "")}
 
     def _servicers(self, query: Json) -> Json:
         self._kf.check_account(query.get("open_kfid"))

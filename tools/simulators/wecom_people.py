@@ -7,6 +7,8 @@ from collections.abc import Callable
 from tools.simulators.wecom_callbacks import CallbackSender, event_xml
 from tools.simulators.wecom_contacts import Contacts
 from tools.simulators.wecom_log import MessageLog
+from tools.simulators.wecom_media import MediaStore
+from tools.simulators.wecom_members import MemberMessage, Members
 from tools.simulators.wecom_outbound import Json
 from tools.simulators.wecom_state import Customer, KfState, ServiceState
 
@@ -30,6 +32,8 @@ class People:
         self.kf = KfState(run_id=run_id, clock=clock)
         self.log = MessageLog(run_id=run_id, clock=clock)
         self.contacts = Contacts(kf=self.kf, clock=clock)
+        self.members = Members(clock=clock, next_id=self.kf.next_id)
+        self.media = MediaStore(clock=clock, next_id=self.kf.next_id)
         self.callbacks = callbacks
         self._clock = clock
         self.add_account(account)
@@ -73,6 +77,20 @@ class People:
         """Let a customer send a message of any type; returns its msgid."""
         item = {"external_userid": customer, "origin": CUSTOMER, "msgtype": msgtype, msgtype: payload}
         return await self._post(account, item, notify=notify)
+
+    async def customer_sends_file(
+        self,
+        customer: str,
+        kind: str,
+        content: bytes,
+        name: str = "",
+        *,
+        account: str | None = None,
+        notify: bool = True,
+    ) -> str:
+        """Let a customer send an `image`, a `voice`, a `video` or a `file`; returns its msgid."""
+        payload = {"media_id": self.media.add(kind, content, name)}
+        return await self.customer_sends(customer, kind, payload, account=account, notify=notify)
 
     async def enter_session(
         self,
@@ -127,6 +145,18 @@ class People:
         )
         await self._post(account, event, notify=notify)
         return code
+
+    async def member_writes(self, member: str, text: str) -> None:
+        """Let a member write a text to the app."""
+        await self.member_sends(member, "text", {"Content": text})
+
+    async def member_sends(self, member: str, msgtype: str, payload: Json) -> None:
+        """Let a member send a message of any type to the app; `payload` as the callback has it."""
+        await self._app_callback(self.members.written(member, msgtype, payload))
+
+    async def member_clicks(self, message: MemberMessage, label: str) -> None:
+        """Let a member press a button of a card they see."""
+        await self._app_callback(self.members.pressed(message, label))
 
     async def add_friend(
         self, customer: str, user: str, *, state: str = "", is_half: bool = False, notify: bool = True
@@ -189,6 +219,10 @@ class People:
         facts = {name: value for name, value in details.items() if value is not None}
         head = {"event_type": event_type, "open_kfid": account or self.account, "external_userid": customer}
         return {"origin": SYSTEM, "msgtype": "event", "event": {**head, **facts}}
+
+    async def _app_callback(self, fields: Json) -> None:
+        agent = str(self.members.agent_id or 1)
+        await self.callbacks.send(event_xml(self.corp_id, int(self._clock()), **fields, AgentID=agent))
 
     async def _contact_event(
         self, change: str, customer: str, user: str, details: dict[str, str], *, notify: bool

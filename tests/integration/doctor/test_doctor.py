@@ -39,7 +39,7 @@ class TestCommand:
         lines = result.stdout.splitlines()
         # The one thing nobody needs for a whole service.
         assert [line.split("  ")[0] for line in lines if not line.startswith("✓ ")] == ["– reranking model"]
-        assert len(lines) == 23
+        assert len(lines) == 24
         assert shop.telegram.messages == ()
         assert shop.wecom.sent == []
 

@@ -24,6 +24,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/accuracy.md",
     "docs/architecture.md",
+    "docs/friends.md",
     "docs/glossary.md",
 )
 ALIASES = {"WECOM_AES_KEY"}

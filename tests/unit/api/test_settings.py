@@ -47,7 +47,11 @@ def test_nothing_set_is_a_complete_configuration() -> None:
         ({"WECOM_API_BASE": "qyapi"}, "WECOM_API_BASE", "https://qyapi.weixin.qq.com/cgi-bin/"),
         ({"NOTIFICATION_CHANNEL": "telegram:abc"}, "NOTIFICATION_CHANNEL", "telegram:-1001234567890"),
         ({"NOTIFICATION_CHANNEL": "mail:me"}, "NOTIFICATION_CHANNEL", "telegram:-1001234567890"),
-        ({"NOTIFICATION_CHANNEL": "wecom:ann"}, "NOTIFICATION_CHANNEL", "not available"),
+        ({"NOTIFICATION_CHANNEL": "wecom:ann"}, "WECOM_CORP_ID", "names WeCom members"),
+        ({"NOTIFICATION_CHANNEL": "wecom:ann", **WECOM}, "WECOM_AGENT_ID", "WECOM_AGENT_ID=1000002"),
+        ({"NOTIFICATION_CHANNEL": "wecom:|"}, "NOTIFICATION_CHANNEL", "wecom:zhangsan|lisi"),
+        ({"NOTIFICATION_CHANNEL": "telegram:1,telegram:2"}, "NOTIFICATION_CHANNEL", "give one chat"),
+        ({"NOTIFICATION_CHANNEL": "wecom-webhook:https://x/?key=1"}, "NOTIFICATION_CHANNEL", "what follows key="),
         ({"NOTIFICATION_CHANNEL": "telegram:-1"}, "TELEGRAM_BOT_TOKEN", "@BotFather"),
         ({"TELEGRAM_MODE": "push"}, "TELEGRAM_MODE", "'polling' or 'webhook'"),
         ({"TELEGRAM_MODE": "webhook"}, "TELEGRAM_WEBHOOK_SECRET", "openssl rand"),
@@ -175,11 +179,15 @@ def test_the_kf_secret_falls_back_to_the_app_secret(monkeypatch: pytest.MonkeyPa
     assert load_settings().wecom.kf_secret.get_secret_value() == "kf-s3cr3t"
 
 
-def test_the_first_notification_channel_is_the_desk(monkeypatch: pytest.MonkeyPatch) -> None:
-    setenv(monkeypatch, NOTIFICATION_CHANNEL=" telegram:-100 , telegram:5", TELEGRAM_BOT_TOKEN="1:a")
-    assert load_settings().telegram.chat_id == -100
+def test_the_channels_are_read_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = " wecom-webhook:k3y-12345 , telegram:-100 ,wecom: ann | Bob.Li"
+    setenv(monkeypatch, NOTIFICATION_CHANNEL=channels, TELEGRAM_BOT_TOKEN="1:a", WECOM_AGENT_ID="1000002", **WECOM)
+    telegram = load_settings().telegram
+    assert [channel.kind for channel in telegram.channels] == ["wecom-webhook", "telegram", "wecom"]
+    assert (telegram.chat_id, telegram.members) == (-100, ("ann", "Bob.Li"))
+    assert "k3y-12345" not in f"{load_settings()} {telegram.channels}"
     setenv(monkeypatch, NOTIFICATION_ENABLED="false")
-    assert load_settings().telegram.chat_id is None
+    assert load_settings().telegram.channels == ()
 
 
 def test_office_hours_are_in_their_zone(monkeypatch: pytest.MonkeyPatch) -> None:

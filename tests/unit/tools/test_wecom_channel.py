@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tools.errors import ChannelUnavailableError, DuplicateMessageError, ReplyWindowClosedError
-from tools.messages import Inbound, Outbound
+from tools.errors import BadRequestError, ChannelUnavailableError, DuplicateMessageError, ReplyWindowClosedError
+from tools.messages import Inbound, Menu, MenuOption, Outbound
 from tools.ports import Channel
 from tools.wecom.channel import CHANNEL, WecomChannel
 from tools.wecom.client import WecomClient
@@ -60,18 +60,18 @@ async def test_text_of_a_customer(channel: Channel, wecom_server: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "payload", "text"),
     [
-        ("image", {"media_id": "M"}, "[图片]"),
-        ("voice", {"media_id": "M"}, "[语音]"),
-        ("video", {"media_id": "M"}, "[视频]"),
-        ("file", {"media_id": "M"}, "[文件]"),
         ("location", {"latitude": 1.5, "longitude": 2, "name": "总店", "address": "路1号"}, "[位置] 总店 路1号"),
         ("location", {"latitude": 1.5, "longitude": 2, "name": ""}, "[位置]"),
         ("link", {"title": "活动", "desc": "d", "url": "https://a.b"}, "[链接] 活动"),
         ("business_card", {"userid": "zhangsan"}, "[名片]"),
         ("miniprogram", {"title": "商城", "appid": "wx1", "pagepath": "p.html"}, "[小程序] 商城"),
         ("msgmenu", {"head_content": "您是想问", "list": [{"type": "click"}]}, "[菜单] 您是想问"),
-        ("channels_shop_product", {"title": "茶", "sales_price": "900"}, "[商品] 茶"),
-        ("channels_shop_order", {"order_id": "1", "product_titles": "茶", "state": "已付款"}, "[订单] 茶 已付款"),
+        ("channels_shop_product", {"title": "茶", "sales_price": "900"}, "[商品] 茶 9 元"),
+        (
+            "channels_shop_order",
+            {"order_id": "1", "product_titles": "茶", "state": "已付款"},
+            "[订单] 茶 (已付款) 订单号 1",
+        ),
         ("merged_msg", {"title": "群聊", "item": [{"msg_content": "{}"}]}, "[聊天记录] 群聊"),
         ("channels", {"sub_type": 1, "nickname": "店", "title": "新品"}, "[视频号] 店 新品"),
         ("meeting", None, "[会议]"),
@@ -85,6 +85,19 @@ async def test_other_kinds_are_described(
 ) -> None:
     (inbound,) = await pulled(channel, wecom_server, message(kind, payload))
     assert (inbound.kind, inbound.text, inbound.extra) == (kind, text, payload or {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("image", "[图片]"), ("voice", "[语音]"), ("video", "[视频]"), ("file", "[文件]")]
+)
+async def test_a_file_names_where_it_is(channel: Channel, wecom_server: Any, kind: str, text: str) -> None:
+    (inbound,) = await pulled(channel, wecom_server, message(kind, {"media_id": "M"}))
+    assert (inbound.kind, inbound.text, inbound.extra["media"]) == (kind, text, {"kind": kind, "ref": "M"})
+
+
+async def test_a_file_without_an_id_is_words(channel: Channel, wecom_server: Any) -> None:
+    (inbound,) = await pulled(channel, wecom_server, message("image", {"media_id": ""}))
+    assert (inbound.text, "media" in inbound.extra) == ("[图片]", False)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +242,33 @@ async def test_welcome_answers_the_event(channel: Channel, wecom_server: Any) ->
     await channel.welcome("CODE", "欢迎光临", "k1")
     expected = {"code": "CODE", "msgid": "k1", "msgtype": "text", "text": {"content": "欢迎光临"}}
     assert wecom_server.bodies("kf/send_msg_on_event") == [expected]
+
+
+GREETING = Menu(head="您好", options=(MenuOption(option_id="greeted_61", label="如何退款?"),), tail="再见")
+
+
+async def test_a_greeting_may_be_a_menu(channel: Channel, wecom_server: Any) -> None:
+    await channel.welcome("CODE", GREETING, "k1")
+    items = [{"type": "click", "click": {"id": "greeted_61", "content": "如何退款?"}}]
+    menu = {"head_content": "您好", "list": items, "tail_content": "再见"}
+    assert wecom_server.bodies("kf/send_msg_on_event") == [
+        {"code": "CODE", "msgid": "k1", "msgtype": "msgmenu", "msgmenu": menu}
+    ]
+
+
+async def test_a_greeting_wecom_does_not_take_goes_out_as_a_list(channel: Channel, wecom_server: Any) -> None:
+    wecom_server.answer("kf/send_msg_on_event", {"errcode": 95030, "errmsg": "forbidden type"}, OK)
+    await channel.welcome("CODE", GREETING, "k1")
+    menu, text = wecom_server.bodies("kf/send_msg_on_event")
+    assert (menu["msgtype"], text["msgtype"], text["msgid"]) == ("msgmenu", "text", "k1")
+    assert text["text"]["content"] == "您好\n1. 如何退款?\n再见"
+
+
+async def test_a_dead_code_is_not_tried_again_as_a_list(channel: Channel, wecom_server: Any) -> None:
+    wecom_server.answer("kf/send_msg_on_event", {"errcode": 95007, "errmsg": "code expired"})
+    with pytest.raises(BadRequestError):
+        await channel.welcome("CODE", GREETING, "k1")
+    assert wecom_server.count("kf/send_msg_on_event") == 1
 
 
 async def test_accounts_are_listed(channel: Channel, wecom_server: Any) -> None:
