@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PACKAGES := api graph kb prompts tools
 
@@ -37,10 +38,10 @@ run: setup ## Serve with the settings in .env
 	@$(BIN)/kefu serve
 
 test: dev ## Every test that needs no browser
-	@$(BIN)/python -m pytest -q
+	@$(PYTEST)
 
 test-all: dev ## The same with the coverage gates
-	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 	@$(BIN)/coverage report --include='graph/*' --fail-under=100
 
 chaos: dev ## Kill, break and restart everything while 200 customers write (ARGS="--seed 2")

@@ -12,6 +12,8 @@ CUSTOMER, OTHER = "wmWecomDesk01", "wmWecomDesk02"
 OPEN_QUESTION = "你们可以在杯子上刻我的名字吗?"
 KEY = "11112222-3333-4444-5555-666677778888"
 AGENT_ID = 1000002
+TWO_LOOKS = 60
+"""Tickets are looked at every ten seconds, and two reminders come first."""
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"a cup with a name on it"
 
 
@@ -44,7 +46,7 @@ async def card_for(service, member, customer=CUSTOMER, question=OPEN_QUESTION):
     return await shown(service, member, question, has_buttons=True)
 
 
-async def shown(service, member, words, count=1, *, has_buttons=False):
+async def shown(service, member, words, count=1, *, has_buttons=False, seconds=20):
     """Wait until a member was told this so often; return the last such message."""
     wecom = service.wecom
 
@@ -56,7 +58,7 @@ async def shown(service, member, words, count=1, *, has_buttons=False):
         ]
 
     try:
-        await wecom.wait_until(lambda: len(found()) >= count, timeout=20)
+        await wecom.wait_until(lambda: len(found()) >= count, timeout=seconds)
     except TimeoutError:
         raise AssertionError(f"{member} was not told {words!r}, only {wecom.members.texts_to(member)}") from None
     return found()[-1]
@@ -145,7 +147,7 @@ async def test_what_nobody_takes_on_telegram_comes_to_wecom(make):
     wecom = service.wecom
     await wecom.customer_says(CUSTOMER, OPEN_QUESTION)
     await service.telegram.wait_for_message(lambda message: OPEN_QUESTION in message.text, timeout=20)
-    card = await shown(service, "lisi", OPEN_QUESTION, has_buttons=True)
+    card = await shown(service, "lisi", OPEN_QUESTION, has_buttons=True, seconds=TWO_LOOKS)
     await wecom.member_clicks(card, "接手")
     await shown(service, "lisi", "lisi 已接手")
     await wecom.member_writes("lisi", "可以刻字")
@@ -168,7 +170,7 @@ async def test_a_person_on_telegram_takes_it_back_from_wecom(make):
     service = await make("telegram,wecom:lisi", KEFU_HANDOFF_REMIND_MINUTES="0.05", KEFU_HANDOFF_TELL_MINUTES="60")
     await service.wecom.customer_says(CUSTOMER, OPEN_QUESTION)
     old = await service.telegram.wait_for_message(lambda message: OPEN_QUESTION in message.text, timeout=20)
-    await shown(service, "lisi", OPEN_QUESTION, has_buttons=True)
+    await shown(service, "lisi", OPEN_QUESTION, has_buttons=True, seconds=TWO_LOOKS)
     await service.telegram.agent_writes("我来", topic_id=old.topic_id, agent="小王")
     await service.wecom.wait_for_text(CUSTOMER, "我来", timeout=20)
     await service.wecom.customer_says(CUSTOMER, "谢谢,还有别的款吗")
