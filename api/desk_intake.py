@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+import psycopg
+import psycopg_pool
 
 from api.database import Pool
 from api.desk_inbox import DeskInbox
@@ -20,6 +24,12 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 25
 RETRY_SECONDS = 5
 TOO_EARLY_SECONDS = 0.2
+ATTEMPTS = 5
+"""How often an update is taken before it is given up."""
+
+OUTAGES = (psycopg.OperationalError, psycopg_pool.PoolTimeout, DeskError)
+"""The database or Telegram is away: no reason to give an update up."""
+
 POLLER_LOCK = 7_263_002
 """Advisory lock of the one process that polls: Telegram answers a second one with 409."""
 
@@ -32,6 +42,7 @@ class DeskIntake:
         self._desk = desk
         self._texts = texts
         self._chat_id = chat_id
+        self._failures: Counter[int] = Counter()
 
     async def take(self, update: Mapping[str, Any]) -> bool:
         """Store one update; whoever is not in the configured chat is not heard. False: bring it again shortly."""
@@ -73,9 +84,22 @@ class DeskIntake:
         offset = 0
         while True:
             for update in await self._desk.poll(offset, POLL_SECONDS):
-                while not await self.take(update):  # noqa: ASYNC110 -- the awaited row is another process's
-                    await asyncio.sleep(TOO_EARLY_SECONDS)
+                await self._take_in_turn(update)
                 offset = int(update["update_id"]) + 1
+
+    async def _take_in_turn(self, update: Mapping[str, Any]) -> None:
+        """Store an update before the next one; what fails for no outward reason must not hold the desk for ever."""
+        update_id = int(update["update_id"])
+        try:
+            while not await self.take(update):  # noqa: ASYNC110 -- the awaited row is another process's
+                await asyncio.sleep(TOO_EARLY_SECONDS)
+        except OUTAGES:
+            raise
+        except Exception:
+            self._failures[update_id] += 1
+            if self._failures[update_id] < ATTEMPTS:
+                raise
+            logger.exception("Update given up", extra={"action": "desk_update_failed", "update_id": update_id})
 
     async def offer_commands(self) -> None:
         """Show people the commands as they type; without that they still work."""

@@ -29,7 +29,7 @@ from api.learning.misses import load_misses
 from api.learning.polish import Polisher
 from api.learning.replay import Replayed, misses_of, replay
 from api.learning.reviews import approve_draft, merge_draft, review_draft
-from api.outbox import DurableOutbox
+from api.outbox import DurableOutbox, answer_to
 from graph.context import Texts
 from kb.errors import KbError
 from kb.vectors import clean_text
@@ -124,7 +124,7 @@ class DeskReviews:
             "update kb_drafts set claimed_by = %s, claimed_as = %s, claimed_at = now() where id = %s",
             (storable(event.agent), event.target, draft.id),
         )
-        await self._queue.draft(conn, "decide_draft", draft.id, thread_id, f"{event.update_id}")
+        await self._queue.draft(conn, "decide_draft", draft.id, thread_id, event.key)
         return DeskAnswer(outcome="answered", word=self._texts.render("desk_draft_claimed"))
 
     async def _rewrite(self, conn: Connection, thread_id: str, event: DeskEvent, draft_id: int) -> DeskAnswer:
@@ -142,7 +142,7 @@ class DeskReviews:
             (storable(clean_text(event.text)), draft_id),
         )
         await note_draft(conn, "draft.edited", draft, f"desk:{event.agent}", {"fields": ["answer"]})
-        await self._queue.draft(conn, "show_draft", draft_id, thread_id, f"{event.update_id}")
+        await self._queue.draft(conn, "show_draft", draft_id, thread_id, event.key)
         return DeskAnswer(outcome="answered")
 
     async def propose(self, timestamp: int = 0) -> None:
@@ -263,7 +263,15 @@ class DeskReviews:
         return DeskAnswer(outcome="refused", word=word)
 
     async def _note(self, conn: Connection, thread_id: str, event: DeskEvent, text: str) -> None:
-        await self._outbox.note(conn, thread_id, f"desk-{event.update_id}", "answer", text, reply_to=event.message_id)
+        await self._outbox.note(
+            conn,
+            thread_id,
+            event.key,
+            "answer",
+            text,
+            reply_to=event.message_id,
+            to=answer_to(event),
+        )
 
     def _stale(self, name: str, **facts: str) -> DeskAnswer:
         return DeskAnswer(outcome="stale", word=self._texts.render(name, **facts))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from api.desk_intake import DeskIntake
+from api.desk_intake import ATTEMPTS, DeskIntake
 from tools.messages import DeskPlace
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
@@ -234,6 +234,23 @@ class TestPoll:
         run(intake)
         await telegram.wait_until(lambda: telegram.pending_updates == 0)
         assert len(telegram.messages) == 1
+
+    async def test_an_update_that_nobody_can_store_does_not_hold_the_desk_for_ever(
+        self, works: Any, intake: DeskIntake, telegram: TelegramSimulator, run: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def breaks(event: Any) -> None:
+            raise ValueError(event.action)
+
+        monkeypatch.setattr(works.desk_inbox, "store", breaks)
+        await telegram.agent_writes("/take")
+        await telegram.agent_writes("/help")
+        for _ in range(ATTEMPTS - 1):
+            with pytest.raises(ValueError, match="take"):
+                await intake.poll(works.pool)
+        assert telegram.messages == ()
+        run(intake)
+        await telegram.wait_until(lambda: telegram.pending_updates == 0)
+        assert [message.text for message in telegram.messages] == [works.texts.render("desk_help")]
 
     async def test_what_comes_too_early_is_taken_again_until_it_fits(
         self, works: Any, intake: DeskIntake, telegram: TelegramSimulator, run: Any, monkeypatch: pytest.MonkeyPatch

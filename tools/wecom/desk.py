@@ -55,12 +55,13 @@ class WecomDesk:
         del place
         members = self._receivers(post)
         with self._desk_errors(members):
+            # What can fail for long comes first: a repeated attempt must not repeat the words.
+            if post.file is not None:
+                self._report(await self._app.send_file(members, post.file))
             for card in desk_cards.cards(post):
                 self._report(await self._app.send_card(members, card))
             for text in desk_cards.texts(post):
                 self._report(await self._app.send_text(members, text))
-            if post.file is not None:
-                self._report(await self._app.send_file(members, post.file))
         return 0
 
     async def mark(self, post: DeskPost, place: DeskPlace) -> None:
