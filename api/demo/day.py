@@ -25,6 +25,10 @@ AT_ONCE = 4
 DAY_SECONDS = 300
 """A day takes one or two minutes; something that is broken must not take all of the real one."""
 
+SETTLE_SECONDS, LOOK_SECONDS = 20.0, 0.2
+
+ON_THE_WAY = "select 1 from outbox where state in ('pending', 'sending') limit 1"
+
 BAR = (TextColumn("the day"), BarColumn(), MofNCompleteColumn())
 
 RECORDS = """
@@ -115,7 +119,13 @@ async def _review(stage: Stage, ledger: Ledger, script: Script, topic: int) -> N
 
 
 async def _records(database_uri: str) -> Records:
-    async with await psycopg.AsyncConnection.connect(database_uri, row_factory=dict_row) as conn:
+    connection = await psycopg.AsyncConnection.connect(database_uri, row_factory=dict_row, autocommit=True)
+    async with connection as conn:
+        # The last marks and labels are on their way to the desk; what cannot be sent is a dead letter within seconds.
+        for _ in range(round(SETTLE_SECONDS / LOOK_SECONDS)):
+            if await (await conn.execute(ON_THE_WAY)).fetchone() is None:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
         facts = await (await conn.execute(RECORDS)).fetchone()
         rows = await (
             await conn.execute(

@@ -12,7 +12,8 @@ QUESTIONS = {
     "怎么申请退货?": "「申请退款」→「退货退款」",
 }
 UNFINISHED = (
-    "select 1 from inbox where handled_at is null union all select 1 from outbox where state = 'pending' limit 1"
+    "select 1 from inbox where handled_at is null"
+    " union all select 1 from outbox where state in ('pending', 'sending') limit 1"
 )
 CUSTOMERS = [f"wmMany{number:03d}" for number in range(40)]
 
