@@ -63,6 +63,7 @@ FIRST = b"""
 select id, content, metadata from knowledge_chunks
 order by created_at, metadata ->> 'source', metadata ->> 'question', id limit 100
 """
+NO_CHUNK = "00000000-0000-0000-0000-000000000000"
 SAVE = b"""
 insert into greeting_questions (place, entry_id, chunk_id, question) values (%(place)s, %(entry)s, %(chunk)s, %(text)s)
 """
@@ -126,6 +127,8 @@ class Greetings:
                 return False
             entries = await self._choose(conn)
             await conn.execute("delete from greeting_questions")
+            # Says when it was looked, where nothing was found, too: else every greeting would look again.
+            await conn.execute(SAVE, {"place": 0, "entry": "", "chunk": NO_CHUNK, "text": ""})
             for place, (chunk_id, chunk) in enumerate(entries, start=1):
                 values = {"place": place, "entry": chunk.entry_id, "chunk": chunk_id, "text": chunk.question}
                 await conn.execute(SAVE, values)

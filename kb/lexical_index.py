@@ -27,8 +27,10 @@ STAMPS = (
 
 CHUNKS = "select id, content, metadata from knowledge_chunks where id = any(%(ids)s::uuid[]) order by id"
 
-VERSION = "select coalesce(max(id), 0) || '.' || count(*) as version from knowledge_changes"
+RANKING = 2
+"""Raised whenever the search ranks another way: what was fitted to it is fitted anew."""
 
+VERSION = "select %(ranking)s || '.' || coalesce(max(id), 0) || '.' || count(*) as version from knowledge_changes"
 
 _STAMP_SIZE = 24
 
@@ -71,7 +73,7 @@ async def read_version(pool: Pool) -> str:
     Raises:
         IndexUnavailableError: the database does not answer, or has no table yet.
     """
-    [row] = await fetch(pool, VERSION, {})
+    [row] = await fetch(pool, VERSION, {"ranking": str(RANKING)})
     return str(row["version"])
 
 
@@ -82,6 +84,11 @@ class LexicalIndex:
         self._pool = pool
         self._snapshot = Snapshot(version="", rows=(), words=WordTable([]))
         self._reading = asyncio.Lock()
+
+    @property
+    def latest(self) -> Snapshot:
+        """The base as it was when it was last looked at; empty before that."""
+        return self._snapshot
 
     async def current(self) -> Snapshot:
         """Return the base as it is now.

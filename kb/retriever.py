@@ -85,6 +85,8 @@ class PgRetriever:
         asked = asked_text(query)
         if not asked:
             return []
+        if self._reranker is None and (hits := await self._search_ahead(asked, limit, without)) is not None:
+            return hits
         base = await self._lexical.current()
         asked = base.words.spelled(asked)
         vector = self._cached(asked)
@@ -100,6 +102,18 @@ class PgRetriever:
             return await self._nearest(asked, vector, base, limit, without)
         hits = await self._nearest(asked, vector, base, max(limit, RERANKED), without)
         return best_per_entry(await self._reranker.rerank(query, hits), limit=limit)
+
+    async def _search_ahead(self, asked: str, limit: int, without: Without) -> list[Hit] | None:
+        """Search what was there a moment ago while asking whether it still is; None when it is not, or not known."""
+        base = self._lexical.latest
+        spelled = base.words.spelled(asked)
+        vector = self._cached(spelled) if base.version else None
+        if vector is None:
+            return None
+        hits, current = await asyncio.gather(
+            self._nearest(spelled, vector, base, limit, without), self._lexical.current()
+        )
+        return hits if current is base else None
 
     async def warm(self, queries: Sequence[str]) -> None:
         """Embed many queries at once, for searches soon to come.

@@ -75,7 +75,7 @@ on conflict (staff_id, external_userid) do update set
     welcome_error = case when excluded.welcome_outcome is null then null else f.welcome_error end,
     welcomed_at = case when excluded.added_at > f.added_at then null else f.welcomed_at end,
     tags = case when excluded.added_at > f.added_at then '{}' else f.tags end,
-    remark = case when excluded.added_at > f.added_at then null else f.remark end,
+    has_remark = f.has_remark and excluded.added_at <= f.added_at,
     tend_after = excluded.tend_after, tend_attempts = excluded.tend_attempts, tended_at = excluded.tended_at
 """
 

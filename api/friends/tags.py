@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from api.database import Pool
-from tools.errors import BadRequestError
+from tools.errors import BadRequestError, ChannelSetupError
 from tools.wecom.contacts import TAG_CHARACTERS, Tag
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class TagBook:
         Raises:
             ChannelError: see `tools.errors`.
         """
-        wanted = list(dict.fromkeys(name[:TAG_CHARACTERS] for name in names if name.strip()))
+        wanted = list(dict.fromkeys(cut for name in names if (cut := name.strip()[:TAG_CHARACTERS].strip())))
         async with self._reading:
             if fresh or any(name not in self._ids for name in wanted):
                 await self._read(wanted)
@@ -72,11 +72,18 @@ class TagBook:
     async def _make(self, names: Sequence[str]) -> None:
         try:
             made = await self._store.add_tags(self._group, names)
-        except BadRequestError:
-            # An administrator may have made one by hand meanwhile.
+        except ChannelSetupError:
+            raise
+        except BadRequestError as error:
+            # An administrator may have made one by hand meanwhile; a name that is refused costs the others nothing.
             self._ids = await self._known()
-            if any(name not in self._ids for name in names):
-                raise
+            missing = [name for name in names if name not in self._ids]
+            if len(names) == 1 and missing:
+                extra = {"action": "tag_refused", "group": self._group, "code": error.code}
+                logger.warning("WeCom refuses a tag; it is left out", extra=extra)
+                return
+            for name in missing:
+                await self._make([name])
             return
         self._ids |= {tag.name: tag.tag_id for tag in made}
         if any(name not in self._ids for name in names):

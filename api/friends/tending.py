@@ -39,7 +39,7 @@ returning f.id, f.staff_id, f.external_userid as customer_id, f.source, f.state,
     f.added_at, coalesce((select w.tags from contact_ways w where w.state = f.state), '{}') as way_tags
 """
 DONE = b"""
-update friends set tend_after = null, tend_error = null, tended_at = now(), tags = %(tags)s, remark = %(remark)s
+update friends set tend_after = null, tend_error = null, tended_at = now(), tags = %(tags)s, has_remark = %(has_remark)s
 where id = %(id)s and added_at = %(added_at)s and left_at is null
 """
 FAILED = b"""
@@ -96,7 +96,7 @@ class Tending:
         except ChannelError as error:
             await self._put_off(row, error)
             return
-        values = {"id": row["id"], "added_at": row["added_at"], "tags": tagged, "remark": remark}
+        values = {"id": row["id"], "added_at": row["added_at"], "tags": tagged, "has_remark": bool(remark)}
         async with self.pool.connection() as conn:
             await conn.execute(DONE, values)
 

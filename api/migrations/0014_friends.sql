@@ -53,7 +53,7 @@ create table friends (
     welcome_error text,
     welcomed_at timestamptz,
     tags text[] not null default '{}',
-    remark text,
+    has_remark boolean not null default false,
     tend_after timestamptz,
     tend_attempts int not null default 0,
     tended_at timestamptz,
@@ -63,6 +63,7 @@ create table friends (
 );
 create index friends_to_welcome on friends (welcome_after) where welcome_outcome is null and welcome_code <> '';
 create index friends_to_tend on friends (tend_after) where tend_after is not null;
+create index friends_spare on friends (spare_until) where spare_until is not null;
 create index friends_customer on friends (external_userid);
 comment on column friends.state is 'of the way they came by, as WeCom told it';
 comment on column friends.source is 'where they came from, in the operator''s words';

@@ -164,7 +164,7 @@ class TestKeepCalibrated:
 
         async def telling(grader: BaseGrader) -> None:
             await refresh(grader)
-            if grader.version:
+            if grader.version and grader is not knowledge.grader:
                 refreshed.set()
 
         monkeypatch.setattr(BaseGrader, "refresh", telling)

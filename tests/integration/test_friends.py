@@ -283,6 +283,14 @@ async def test_a_state_for_every_visitor_does_not_become_a_tag_each(make: Make, 
     assert len(sim.contacts.tags.groups["来源"]) == 100
 
 
+async def test_a_name_that_is_refused_costs_the_others_nothing(make: Make, sim: WecomSimulator) -> None:
+    friends = await make()
+    # All at once is refused, and then the first of them alone.
+    sim.fail_next("externalcontact/add_corp_tag", 40058, times=2)
+    assert set(await friends.tending.book.ids(["坏", " 官网 "])) == {"官网"}
+    assert set(sim.contacts.tags.groups["来源"]) == {"官网"}
+
+
 async def test_two_workers_at_once_make_a_tag_once(make: Make, sim: WecomSimulator) -> None:
     one, other = await make(), await make()
     sim.latency["externalcontact/get_corp_tag_list"] = 0.1
