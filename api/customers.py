@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.database import Pool
-from api.desk_news import NEWS_NAME, NEWS_THREAD
+from api.desk.news import NEWS_NAME, NEWS_THREAD
 from graph.state import CustomerState
 from tools.ports import Channel
 

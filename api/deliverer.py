@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from api.customers import Customers
 from api.database import Connection, Pool
 from api.deliveries import Allowance, Deliveries, Delivery
-from api.desk_files import DeskFiles
-from api.desk_marks import Lost, mark_delivered, tell_undelivered
-from api.desk_screen import DeskScreen
-from api.desks import Desks
-from api.group_notices import GroupNotices
+from api.desk.desks import Desks
+from api.desk.files import DeskFiles
+from api.desk.group_notices import GroupNotices
+from api.desk.marks import Lost, mark_delivered, tell_undelivered
+from api.desk.screen import DeskScreen
 from api.outbox import Destination, DurableOutbox
 from graph.context import Texts
 from tools.errors import (

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from api.database import Connection, Pool, Row, storable
-from api.desk_tickets import asked_at, label_of, source_of
+from api.desk.tickets import asked_at, label_of, source_of
 from api.job_queue import JobQueue
 from api.media import media_in
 from api.outbox import Destination

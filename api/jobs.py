@@ -13,19 +13,19 @@ import psycopg_pool
 from procrastinate import JobContext
 from procrastinate.jobs import Status
 
-from api import desk_tickets
 from api.backoff import Backoff
 from api.customers import Customers
 from api.database import Pool, thread_lock
 from api.deliverer import Deliverer
 from api.deliveries import Deliveries
-from api.desk_marks import Lost, tell_undelivered
-from api.desk_reviews import DeskReviews
-from api.desk_turns import DeskTurns, TryQuestion, wake_snoozed
-from api.desks import Desks
+from api.desk import tickets as desk_tickets
+from api.desk.desks import Desks
+from api.desk.marks import Lost, tell_undelivered
+from api.desk.reviews import DeskReviews
+from api.desk.timers import HandoffTimers
+from api.desk.turns import DeskTurns, TryQuestion, wake_snoozed
 from api.friends.jobs import Friends
 from api.greetings import Greetings
-from api.handoff_timers import HandoffTimers
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
 from api.outbox import Destination, DurableOutbox

@@ -17,14 +17,15 @@ from redis.asyncio import Redis
 from api.customers import Customers
 from api.database import Pool, open_pool
 from api.deliveries import Deliveries
-from api.desk_inbox import DeskInbox
-from api.desk_intake import DeskIntake
-from api.desk_news import DeskNews
-from api.desk_opening import open_desks
-from api.desk_reviews import DeskReviews
+from api.desk.inbox import DeskInbox
+from api.desk.intake import DeskIntake
+from api.desk.news import DeskNews
+from api.desk.opening import open_desks
+from api.desk.reviews import DeskReviews
+from api.desk.timers import HandoffTimers
+from api.desk.wecom_intake import WecomDeskIntake
 from api.friends.jobs import Friends, make_contacts, make_friends
 from api.greetings import Greetings
-from api.handoff_timers import HandoffTimers
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
@@ -36,7 +37,6 @@ from api.outbox import DurableOutbox
 from api.retention import RetentionReport, run_retention
 from api.settings import Settings
 from api.transcripts import Transcripts
-from api.wecom_intake import WecomDeskIntake
 from graph.assist import Assistant
 from graph.builder import build
 from graph.context import Context, Ports

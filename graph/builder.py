@@ -34,7 +34,7 @@ def build(ports: Ports) -> Builder:
     reading = partial(read, reader=ports.reader, grader=ports.grader, judge=judge, profiles=ports.profiles)
     builder.add_node("intake", partial(intake, texts=texts, judge=judge))
     builder.add_node("relay", partial(relay, outbox=outbox))
-    builder.add_node("small_talk", partial(small_talk, outbox=outbox))
+    builder.add_node("small_talk", partial(small_talk, outbox=outbox, texts=texts))
     builder.add_node("retrieve", partial(retrieve, retriever=ports.retriever))
     builder.add_node("grade_confidence", partial(grade_confidence, grader=ports.grader, judge=judge, can_read=can_read))
     builder.add_node("read", reading)

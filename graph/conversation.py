@@ -60,6 +60,9 @@ class CustomerLine:
         return f"{HEARD[self.kind]}{self.words}" if self.words and self.kind in HEARD else self.text
 
 
+TELLING = frozenset({"text", "voice", "channels_shop_order"})
+"""Kinds that tell of the customer: what is forwarded, or seen in a picture, is somebody else's word or nobody's."""
+
 HEARD = {"voice": "[语音转文字] ", "image": "[图片内容] "}
 """What marks words that a model heard or saw."""
 
@@ -206,10 +209,10 @@ class Conversation:
         """Take down what the customer tells about themselves, whoever answers."""
         if self._profiles is None:
             return
-        # What a picture shows is nobody's word.
         found = [
             (line.message_id, told)
             for line in lines
+            if line.kind in TELLING
             for told in told_in(line.words if line.kind == "voice" else line.text)
         ]
         await self._profiles.learn(thread_id, found)

@@ -17,12 +17,10 @@ MOODS = 6
 ASKED = 12
 """Questions that are remembered."""
 
-SAME = 0.75
-"""How much of two questions must agree to be the same: twice the shared pairs of characters, by all of them."""
-
 ASKED_LENGTH = 200
 
-_NOISE = re.compile(r"[\W_]+|(?:请问|麻烦|你好|您好|谢谢|[吗呢啊呀吧了嘛么])")
+# A point between two digits is part of a number, and iPhone15+ is no iPhone15.
+_NOISE = re.compile(r"(?<!\d)(?:[^\w+]|_)+|(?:[^\w+]|_)+(?!\d)|请问|麻烦|你好|您好|谢谢|[吗呢啊呀吧了嘛么]")
 
 
 def begun(state: State, *, mood: Mood, shown: str) -> Course:
@@ -66,7 +64,7 @@ def relieved(course: Course) -> Course:
 def repeats(course: Course, questions: Sequence[Question]) -> int:
     """Tell how often the question of this turn that was asked most often was asked, this time included."""
     asked = course.get("asked", [])
-    return max((sum(_are_same(text, other) for other in asked) for text in _tidied(questions)), default=1)
+    return max((asked.count(text) if text else 0 for text in _tidied(questions)), default=1)
 
 
 def mood_of(course: Course) -> Mood:
@@ -81,16 +79,6 @@ def tidy(text: str) -> str:
 
 
 def _tidied(questions: Sequence[Question]) -> list[str]:
-    # The lines of a burst; all of them together only where they are one question anyway.
-    return [tidy(question["text"]) for question in questions if not question["is_whole"] or len(questions) == 1]
-
-
-def _are_same(one: str, other: str) -> bool:
-    if one == other:
-        return bool(one)
-    first, second = _pairs(one), _pairs(other)
-    return 2 * len(first & second) >= SAME * (len(first) + len(second)) > 0
-
-
-def _pairs(text: str) -> set[str]:
-    return {text[place : place + 2] for place in range(len(text) - 1)}
+    # The lines of a burst, each once; all of them together only where they are one question anyway.
+    singles = [question for question in questions if not question["is_whole"] or len(questions) == 1]
+    return list(dict.fromkeys(tidy(question["text"]) for question in singles))

@@ -87,7 +87,8 @@ class ModelReader:
     """A chat model as the reader: one call, and a second one only to repair what could not be understood.
 
     Verdicts are remembered for questions without history: the key is everything the model saw, so nothing of one
-    customer's conversation can reach another, and a changed entry, prompt or model is a new question.
+    customer's conversation can reach another, and a changed entry, prompt or model is a new question. What customers
+    tell about themselves is not remembered with them.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class ModelReader:
             )
             return Reading(is_supported=None, usage=sum(spent, Usage()))
         if cache:
-            await cache.put(key, verdict.model_dump_json())
+            await cache.put(key, verdict.model_dump_json(exclude={"told"}))
         return _reading(verdict, question, hits, sum(spent, Usage()))
 
     async def _ask(self, messages: list[BaseMessage], count: int, spent: list[Usage]) -> Verdict:

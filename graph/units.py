@@ -86,6 +86,8 @@ _CHINESE_DIGITS = {
 _TENS = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000}
 _MYRIADS = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _NUMERAL = f"[{''.join([*_CHINESE_DIGITS, *_TENS, *_MYRIADS])}]"
+# Every run is bounded, or a page of 万 or of blanks would be gone through from each of its characters.
+_NUMERALS = f"{_NUMERAL}{{1,20}}"
 # 周三 is a day; 一个, 一点, 十分 are no numbers; what is counted in no unit is often part of a word (一般, 万一).
 _NO_NUMBER = (
     "一(?:[次种種些位条條句步项項份时時]|个(?!半|月|工作日|小时|钟头|星期|礼拜))|[十百千万]分(?!钟)"
@@ -93,10 +95,10 @@ _NO_NUMBER = (
 )
 # 五百, 二十三, 一三八零: numbers without any unit.
 _DIGIT = f"[{''.join(_CHINESE_DIGITS)}]"
-_LONG = f"{_DIGIT}[十拾百佰千仟]{_NUMERAL}*|十{_DIGIT}|{_DIGIT}{{3,}}"
+_LONG = f"{_DIGIT}[十拾百佰千仟]{_NUMERAL}{{0,18}}|十{_DIGIT}|{_DIGIT}{{3,20}}"
 _COUNTED = re.compile(
-    rf"百分之(?P<percent>{_NUMERAL}+|\d+(?:\.\d+)?)|(?<=第)(?P<nth>{_NUMERAL}+)"
-    rf"|(?<![周週期拜\d.])(?!{_NO_NUMBER})(?P<n>{_NUMERAL}+(?=\s*(?:{UNIT}|[点點]|[时時](?!间)))|{_LONG})"
+    rf"百分之(?P<percent>{_NUMERALS}|\d+(?:\.\d+)?)|(?<=第)(?P<nth>{_NUMERALS})"
+    rf"|(?<![周週期拜\d.])(?!{_NO_NUMBER})(?P<n>{_NUMERALS}(?=\s{{0,3}}(?:{UNIT}|[点點]|[时時](?!间)))|{_LONG})"
 )
 _HALF = re.compile(r"半(?=个?(?:小时|钟头|月|年|天|日|斤))")
 

@@ -20,7 +20,7 @@ FILE = "escalation_rules.yaml"
 MAX_CHARACTERS = 4000
 """Of a turn, its beginning and its end: nobody threatens with a lawyer in the middle of a novel only."""
 
-_SENTENCE_ENDS = re.compile(r"[。!！?？;；…\n]+|\.(?=\s|$)")
+_SENTENCE_ENDS = re.compile(r"[。!！?？,，、;；…\n]+|\.(?=\s|$)")
 
 Priority = Literal["normal", "high"]
 RuleChannel = Literal["telegram", "wecom"]
@@ -71,6 +71,8 @@ class When(_Strict):
 
     keywords: Words = ()
     patterns: Words = ()
+    not_in: Words = ()
+    """Words around a keyword or pattern in which it does not count."""
     mood: Annotated[Mood | None, BeforeValidator(_mood)] = None
     mood_turns: int = Field(default=1, ge=1, le=10)
     tags: Words = ()
@@ -84,10 +86,12 @@ class When(_Strict):
 
     @model_validator(mode="after")
     def _says_something(self) -> When:
-        if not self.model_fields_set - {"mood_turns"}:
+        if not self.model_fields_set - {"mood_turns", "not_in"}:
             raise ValueError("has no condition and would fit everything; name one, for example keywords: [投诉]")
         if "mood_turns" in self.model_fields_set and self.mood is None:
             raise ValueError("mood_turns needs a mood; example: mood: 负面")
+        if self.not_in and not (self.keywords or self.patterns):
+            raise ValueError("not_in needs keywords or patterns; example: keywords: [报警], not_in: [报警器]")
         for pattern in self.patterns:
             if not re.sub(r"[*?\uff1f\s]", "", pattern):
                 raise ValueError(f"patterns: {pattern!r} fits everything; write the words around the wildcards")
@@ -124,7 +128,7 @@ class Rule(_Strict):
 
     def reasons(self, facts: RuleFacts) -> list[str]:
         """Say what made the rule fit, a condition each."""
-        when, plain = self.when, normalised(facts.text)
+        when, plain = self.when, self._looked_at(facts.text)
         found: dict[str, object] = {
             "keywords": [word for word in self._keywords if _stands_in(word, plain)],
             "patterns": [raw for raw, each in zip(when.patterns, self._patterns, strict=True) if each.is_in(plain)],
@@ -143,9 +147,16 @@ class Rule(_Strict):
     def _fits_text(self, text: str) -> bool:
         if not self.when.keywords and not self.when.patterns:
             return True
-        plain = normalised(text)
+        plain = self._looked_at(text)
         has_keyword = not self.when.keywords or any(_stands_in(word, plain) for word in self._keywords)
         return has_keyword and (not self.when.patterns or any(each.is_in(plain) for each in self._patterns))
+
+    def _looked_at(self, text: str) -> str:
+        """Return the text with nothing where a word of `not_in` stood."""
+        plain = normalised(text)
+        for word in map(normalised, self.when.not_in):
+            plain = plain.replace(word, "\0" * len(word))
+        return plain
 
     def _fits_customer(self, facts: RuleFacts) -> bool:
         when, tags = self.when, {tag.casefold() for tag in facts.tags}
@@ -184,7 +195,7 @@ class Wildcards:
         self._parts = [re.compile(re.escape(part).replace(r"\?", ".")) for part in parts]
 
     def is_in(self, text: str) -> bool:
-        """Tell whether one sentence of the text has all parts in their order."""
+        """Tell whether one part of the text, up to a comma or a full stop, has all parts in their order."""
         return any(self._is_in_sentence(sentence) for sentence in _SENTENCE_ENDS.split(text))
 
     def _is_in_sentence(self, sentence: str) -> bool:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import typer
 
 from api.database import database
-from api.doctor import diagnose, read_settings
-from api.doctor_checks import Finding
-from api.doctor_wecom import PATH
+from api.doctor.checks import Finding
+from api.doctor.diagnosis import diagnose, read_settings
+from api.doctor.wecom import PATH
 from api.errors import ApiError, DatabaseError
 from api.log_config import configure_logging
 from api.settings import Settings

@@ -129,7 +129,7 @@ async def settle_outcomes(conn: Connection) -> int:
 async def want_entry(conn: Connection, ticket_id: str, agent: str) -> None:
     """Note that somebody wants an entry made of a ticket, whatever its reason; its answer is drafted once it is closed.
 
-    Fits `api.desk_inbox.RequestEntry`.
+    Fits `api.desk.inbox.RequestEntry`.
     """
     await conn.execute("update unknown_questions set wanted_by = %s where ticket_id = %s", (agent, ticket_id))
 

@@ -15,10 +15,10 @@ import pytest
 from api.customers import Customers
 from api.database import Pool, Row
 from api.deliveries import Deliveries
-from api.desk_inbox import DeskInbox
-from api.desks import Desks
+from api.desk.desks import Desks
+from api.desk.inbox import DeskInbox
+from api.desk.timers import HandoffTimers
 from api.greetings import Greetings
-from api.handoff_timers import HandoffTimers
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs

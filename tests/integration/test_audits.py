@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from api.audits import NOTHING, WINDOW, Audit, breaks, raised_threshold, recent_answers, record_audit
 from api.cli import app
 from api.database import Pool
-from api.desk_news import NEWS_NAME, NEWS_THREAD, DeskNews
+from api.desk.news import NEWS_NAME, NEWS_THREAD, DeskNews
 from api.knowledge import Knowledge, open_knowledge
 from api.settings import load_settings
 from kb.calibrations import chosen_labels

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.deliveries import Deliveries
-from api.handoff_timers import HandoffTimers
+from api.desk.timers import HandoffTimers
 from api.inbox import Inbox
 from api.outbox import DurableOutbox
 from graph.assist import Assistant

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from api.desk_intake import ATTEMPTS, DeskIntake
+from api.desk.intake import ATTEMPTS, DeskIntake
 from tools.messages import DeskPlace
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
@@ -185,8 +185,8 @@ async def test_an_answer_to_a_post_still_in_flight_is_to_be_brought_again(
 class TestPoll:
     @pytest.fixture(autouse=True)
     def _no_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("api.desk_intake.RETRY_SECONDS", 0.01)
-        monkeypatch.setattr("api.desk_intake.TOO_EARLY_SECONDS", 0.01)
+        monkeypatch.setattr("api.desk.intake.RETRY_SECONDS", 0.01)
+        monkeypatch.setattr("api.desk.intake.TOO_EARLY_SECONDS", 0.01)
 
     @pytest.fixture
     async def run(self, works: Any) -> AsyncIterator[Callable[[DeskIntake], None]]:

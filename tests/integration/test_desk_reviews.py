@@ -11,7 +11,7 @@ import pytest
 
 from api.audit import Filter, entries
 from api.database import Pool
-from api.desk_reviews import DeskReviews
+from api.desk.reviews import DeskReviews
 from api.knowledge import Knowledge, open_knowledge
 from api.learning.drafts import edit_draft, get_draft, list_drafts
 from api.learning.misses import want_entry
@@ -314,7 +314,7 @@ async def test_without_the_embedding_service_the_desk_waits(
     async def away(*_: object, **__: object) -> None:
         raise IndexUnavailableError("away")
 
-    monkeypatch.setattr("api.desk_reviews.learn", away)
+    monkeypatch.setattr("api.desk.reviews.learn", away)
     count = len(works.desk.posts)
     await shown(works, reviews)
     assert len(works.desk.posts) == count

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.desks import Desks
-from api.handoff_timers import HandoffTimers
+from api.desk.desks import Desks
+from api.desk.timers import HandoffTimers
 from api.settings import HandoffSettings
 from tools.errors import DeskError, DeskSetupError, DeskUnavailableError
 from tools.memory import MemoryDesk

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from api import audit
-from api.handoff_timers import HandoffTimers, OpenTicket, Plan, Remind, Resume, Tell
+from api.desk.timers import HandoffTimers, OpenTicket, Plan, Remind, Resume, Tell
 from api.settings import HandoffSettings
 from tools.office_hours import OfficeHours
 

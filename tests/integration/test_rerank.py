@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from api.database import Pool
-from api.doctor_checks import OffError, TroubleError
-from api.doctor_models import rerank_check
+from api.doctor.checks import OffError, TroubleError
+from api.doctor.models import rerank_check
 from kb.bundled import BundledEmbedder
 from kb.chunks import Hit
 from kb.evidence import evidence

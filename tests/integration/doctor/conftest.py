@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 
 from api.app import create_app
 from api.cli import app
-from api.doctor import diagnose, read_settings
-from api.doctor_checks import Finding
+from api.doctor.checks import Finding
+from api.doctor.diagnosis import diagnose, read_settings
 from api.log_config import QUIET
 from api.settings import load_settings
 from tools.simulators.server import LoopbackServer

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from api.doctor import diagnose, read_settings
-from api.doctor_checks import Check, Finding, run_checks, split_mend
+from api.doctor.checks import Check, Finding, run_checks, split_mend
+from api.doctor.diagnosis import diagnose, read_settings
 
 Shop = Any
 Command = Callable[..., Awaitable[Result]]

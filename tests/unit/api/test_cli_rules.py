@@ -33,9 +33,9 @@ def test_a_faulty_file_is_one_line(clean_environment: Path, monkeypatch: pytest.
     ("arguments", "lines"),
     [
         (["我要投诉你们"], ["情绪 负面", "投诉", "keywords: 投诉", "then a person gets it (priority high, hold_rule)"]),
-        (["怎么投诉"], ["询问投诉渠道", "patterns: 怎么*投诉", "an exception"]),
+        (["怎么投诉"], ["询问投诉渠道", "patterns: 怎么投诉", "an exception"]),
         (["如何退款"], ["情绪 中性", "no rule fits"]),
-        (["6000元的冰箱"], ["金额 6000 元", "大额", "amount: 6000"]),
+        (["6000元的冰箱没收到"], ["金额 6000 元", "大额", "amount: 6000"]),
         (["好的", "--mood", "负面", "--turns", "2"], ["连续两轮不满", "mood: negative, 2 in a row"]),
         (["好的", "--repeats", "3"], ["同一问题问了三遍"]),
     ],

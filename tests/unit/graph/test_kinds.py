@@ -34,6 +34,21 @@ async def test_what_nobody_can_read_is_asked_to_be_typed_once_in_a_row(bench: An
     assert await bench.next() == ()
 
 
+async def test_a_checkpoint_from_before_replies_were_written_at_intake_goes_on(bench: Any) -> None:
+    turn = {
+        "id": "turn1",
+        "thread_id": bench.thread_id,
+        "speaker": "customer",
+        "lines": [{"kind": "image", "text": "[图片]"}],
+        "intent": "unsupported",
+    }
+    await bench.graph.aupdate_state(bench.config, {"turn": turn}, as_node="intake")
+    assert await bench.next() == ("small_talk",)
+    [reply] = await bench.sends(("image", "[图片]", ""))
+    assert "看不懂图片" in reply
+    assert await bench.next() == ()
+
+
 async def test_after_words_in_between_it_is_asked_again(bench: Any) -> None:
     await bench.sends(("image", "[图片]", ""))
     await bench.customer("谢谢")

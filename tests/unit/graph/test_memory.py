@@ -129,8 +129,25 @@ async def test_a_summary_that_says_more_is_not_believed(make_bench: Any, model: 
         ("订单号 13812345678", []),
         ("订单 110101199003077758 查一下", []),
         ("订单号 abc", []),
+        ("订单 110101900307775 查一下", []),
+        ("订单退款到我银行卡6222021234567890123可以吗", []),
+        ("370582914001799 是我的银行卡,订单退到这里", []),
+        ("订单号 6222021234567890128", []),
+        ("订单号 6222-0212-3456-7890-128", []),
+        ("单号 SF6222021234566", [order("SF6222021234566")]),
+        ("订单号 370582914001799 用信用卡付的", [order("370582914001799")]),
         ("请叫我小李就好", [name("小李")]),
         ("我姓王,订单没到", [name("姓王")]),
+        ("我姓王", [name("姓王")]),
+        ("叫我小李就行", [name("小李")]),
+        ("您好,您可以叫我上官", [name("上官")]),
+        ("快递员叫我去拿,", []),
+        ("你们客服叫我等着", []),
+        ("叫我等着", []),
+        ("别叫我亲", []),
+        ("不要叫我美女", []),
+        ("我姓什么你知道吗", []),
+        ("我姓名写错了", []),
         ("how can I return my shoes", [Told(kind="language", value="英语")]),
         ("返品したいです", [Told(kind="language", value="日语")]),
         ("환불하고 싶어요", [Told(kind="language", value="韩语")]),
@@ -156,6 +173,11 @@ def test_what_a_message_tells(text: str, told: list[Told] | None) -> None:
         ("order_number", "370582914", "订单 370 582 914", True),
         ("order_number", "ABC", "ABC", False),
         ("order_number", "138 1234 5678", "138 1234 5678", False),
+        ("order_number", "6222 0212 3456 7890 128", "订单 6222 0212 3456 7890 128", False),
+        ("order_number", "370582914001", "订单退到银行卡 370582914001", False),
+        ("order_number", "370582914001", "订单号：370582914001，用银行卡付的", True),
+        ("product", "卡6222021234567890128", "卡6222021234567890128", False),
+        ("product", "证11010119900307775X", "证11010119900307775X", False),
         ("preferred_name", "13812345678", "13812345678", False),
         ("language", "法语", "bonjour", True),
     ],
@@ -234,6 +256,18 @@ async def test_what_is_told_beside_a_person_or_to_staff_is_taken_down_too(bench:
     line = (await bench.profiles.facts(bench.thread_id))[-1]
     assert line["value"] == "小李"
     assert [fact["kind"] for fact in await bench.profiles.facts(bench.thread_id)] == ["order_number", "preferred_name"]
+
+
+@pytest.mark.parametrize("kind", ["merged_msg", "link", "note", "business_card"])
+async def test_what_is_forwarded_tells_of_others(bench: Any, kind: str) -> None:
+    await bench.sends((kind, "[聊天记录] 群聊\n小李: 订单号 3705829140017,叫我小李就好", ""))
+    assert await bench.profiles.facts(bench.thread_id) == []
+
+
+async def test_a_card_of_an_order_tells_of_the_customer(bench: Any) -> None:
+    await bench.sends(("channels_shop_order", "[订单] 不锈钢保温杯 (已发货) 订单号 3705829140017", ""))
+    facts = await bench.profiles.facts(bench.thread_id)
+    assert [fact["value"] for fact in facts] == ["3705829140017", "不锈钢保温杯"]
 
 
 async def test_the_reader_is_given_what_helps_and_what_it_reads_is_kept(make_bench: Any, model: Any) -> None:

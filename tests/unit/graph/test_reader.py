@@ -239,6 +239,24 @@ async def test_the_same_question_is_paid_for_once() -> None:
     assert bench.calls == 1
 
 
+@pytest.mark.parametrize("verdict", [NO, yes()])
+async def test_what_customers_tell_of_themselves_is_not_remembered_with_the_answer(verdict: str) -> None:
+    class Open(AnswerCache):
+        texts: list[str] = []
+
+        async def put(self, key: str, text: str) -> None:
+            self.texts.append(text)
+            await super().put(key, text)
+
+    cache = Open(None)
+    told = {**json.loads(verdict), "told": [{"kind": "preferred_name", "value": "小李"}]}
+    bench = Bench(json.dumps(told), cache=cache)
+    assert [fact.value for fact in (await bench.read("叫我小李,能退货吗")).told] == ["小李"]
+    assert (await bench.read("叫我小李,能退货吗")).told == ()
+    assert bench.calls == 1
+    assert "小李" not in cache.texts.pop()
+
+
 async def test_a_denial_is_remembered_too() -> None:
     bench = Bench(NO, cache=AnswerCache(None))
     assert [(await bench.read()).is_supported for _ in range(2)] == [False, False]

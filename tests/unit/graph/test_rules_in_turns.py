@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import timeit
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from graph.course import mood_of, repeats, tidy
+from graph.course import mood_of, repeats, tidy, with_questions
+from graph.facts import facts_of
 from graph.judge import Judge, largest_amount
+from graph.told import told_in
 
 COMPLAINT = "rules: [{name: 投诉, when: {keywords: 投诉}, then: {priority: high, channel: wecom, words: hold_rule}}]"
 ANGRY = "rules: [{name: 不满, when: {mood: 负面, mood_turns: 2}, then: {priority: high}}]"
@@ -186,7 +190,54 @@ def test_the_largest_amount_is_found(text: str, amount: float) -> None:
 def test_two_ways_of_typing_a_question_are_one() -> None:
     assert tidy("请问,如何 退款呢？") == tidy("如何退款")
     course: Any = {"asked": [tidy("订单什么时候发货"), tidy("运费多少"), tidy("订单什么时候能发货")]}
-    assert repeats(course, [{"text": "订单什么时候能发货", "is_whole": False}]) == 2
+    assert repeats(course, [{"text": "订单什么时候能发货呀?", "is_whole": False}]) == 1
     assert repeats({}, []) == 1
     assert repeats({"asked": [""]}, [{"text": "??", "is_whole": False}]) == 0
     assert mood_of({}) == "neutral"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("红色的有货吗", "蓝色的有货吗", "黑色的有货吗"),
+        ("A款多少钱", "B款多少钱", "C款多少钱"),
+        ("iPhone15多少钱", "iPhone16多少钱", "iPhone15+多少钱"),
+        ("370582914001到哪了", "370582914002到哪了", "370582914003到哪了"),
+        ("12mm的多少钱一米", "14mm的多少钱一米", "1.2mm的多少钱一米"),
+    ],
+)
+def test_questions_that_differ_in_a_word_are_others(texts: tuple[str, ...]) -> None:
+    course: Any = {}
+    for text in texts:
+        questions: Any = [{"text": text, "is_whole": False}]
+        course = with_questions(course, questions)
+        assert repeats(course, questions) == 1
+
+
+async def test_a_question_typed_three_times_in_a_burst_is_asked_once(make_bench: Any) -> None:
+    bench = make_bench(rules=AGAIN)
+    for text in ("多少钱", "多少钱?", "多少钱\n多少钱\n多少钱?"):
+        bench.knowledge.knows(text, "39 元")
+    assert await bench.customer("多少钱", "多少钱", "多少钱?") == ["39 元"]
+    assert await bench.customer("多少钱") == ["39 元"]
+    await bench.customer("多少钱")
+    assert bench.ticket.rule == "三遍"
+
+
+@pytest.mark.parametrize(
+    "unit", ["万", "十", "二", "二万", "一万", "百分之", " ", "1 ", "a", "a.", "至 ", "i ", "叫我"]
+)
+@pytest.mark.parametrize("read", [facts_of, told_in])
+def test_a_page_of_anything_is_gone_through_once(read: Callable[[str], object], unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = (unit * length)[:length]
+        return min(timeit.repeat(lambda: read(text), number=1, repeat=5))
+
+    # Eight times for what is gone through once, 64 times for what is from each of its characters.
+    assert seconds(4000) < 20 * seconds(500) + 0.001
+
+
+def test_a_number_far_from_its_unit_is_none_of_it() -> None:
+    assert largest_amount("赔我 8000" + " " * 1900 + "元") == 0
+    assert largest_amount("赔我五千" + " " * 1900 + "元") == 0
+    assert largest_amount("赔我五千 元") == 5000

@@ -63,6 +63,77 @@ def test_the_shipped_rules_know_threats_from_questions(text: str, name: str | No
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("特别想投诉你们", "投诉"),
+        ("不得不投诉了", "投诉"),
+        ("不投诉不行了", "投诉"),
+        ("我不会不投诉的", "投诉"),
+        ("再这样非投诉不可", "投诉"),
+        ("怎么还不发货再不发我要投诉", "投诉"),
+        ("怎么办,你们再不管我就找律师投诉", "律师与曝光"),
+        ("怎么回事,还我钱,我要投诉", "退款纠纷"),
+        ("你们怎么这样,我要去消协投诉", "律师与曝光"),
+        ("不处理我就发抖音曝光你们", "律师与曝光"),
+        ("我要报警", "律师与曝光"),
+        ("再不退我就报警", "律师与曝光"),
+        ("我要报警器坏了的赔偿,不然我要报警", "律师与曝光"),
+        ("为什么不还我钱", "退款纠纷"),
+        ("有奖举报我不管,我要举报你们", "投诉"),
+    ],
+)
+def test_a_threat_calls_a_person_whatever_stands_around_it(text: str, name: str) -> None:
+    rule = first_match(SHIPPED, RuleFacts(text=text))
+    assert rule is not None
+    assert (rule.name, rule.then.escalate) == (name, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("支持假一赔十吗", 0),
+        ("退一赔三规则", 0),
+        ("拒绝签收后多久退款", 0),
+        ("衣服不给力可以退款吗", 0),
+        ("不给发票可以退款吗", 0),
+        ("不肯定尺码,能退款吗", 0),
+        ("可以把照片发到网上晒单吗", 0),
+        ("律师袍有现货吗", 0),
+        ("我要报警器", 0),
+        ("温度太高它就报警吗", 0),
+        ("12315是什么电话", 0),
+        ("投诉热线是多少", 0),
+        ("消费者维权日有优惠吗", 0),
+        ("举报有奖活动还在吗", 0),
+        ("上次投诉后处理得很好,谢谢", 0),
+        ("退不退款", 0),
+        ("千万别投诉", 0),
+        ("能不能不投诉", 0),
+        ("不投诉行不行", 0),
+        ("我不投诉,不行的话再说", 0),
+        ("这台电脑8999元可以分期吗", 8999),
+        ("预算8000块推荐哪款", 8000),
+        ("满6000元包邮吗", 6000),
+    ],
+)
+def test_an_ordinary_question_stays_with_the_bot(text: str, amount: float) -> None:
+    rule = first_match(SHIPPED, RuleFacts(text=text, amount=amount))
+    assert rule is None or not rule.then.escalate
+
+
+@pytest.mark.parametrize("char", "特分个区级类差告")
+def test_a_word_that_ends_like_a_negation_denies_nothing(char: str) -> None:
+    assert fits("{keywords: 投诉}", text=f"{char}别投诉")
+    assert not fits("{keywords: 投诉}", text="别投诉")
+
+
+@pytest.mark.parametrize("mark", [",", "，", "、", ";", "；", "。"])
+def test_a_wildcard_ends_where_a_part_of_a_sentence_does(mark: str) -> None:
+    assert fits("{patterns: 怎么*投诉}", text="怎么样才能投诉")
+    assert not fits("{patterns: 怎么*投诉}", text=f"怎么办{mark}我要投诉")
+
+
+@pytest.mark.parametrize(
     ("facts", "name"),
     [
         ({"moods": ("negative", "negative")}, "连续两轮不满"),
@@ -70,12 +141,13 @@ def test_the_shipped_rules_know_threats_from_questions(text: str, name: str | No
         ({"moods": ("negative",)}, None),
         ({"repeats": 3}, "同一问题问了三遍"),
         ({"repeats": 2}, None),
-        ({"amount": 5000.01}, "大额"),
-        ({"amount": 5000}, None),
+        ({"text": "赔我", "amount": 5000.01}, "大额"),
+        ({"text": "赔我", "amount": 5000}, None),
+        ({"amount": 5000.01}, None),
     ],
 )
 def test_the_shipped_rules_look_at_the_course(facts: dict[str, Any], name: str | None) -> None:
-    rule = first_match(SHIPPED, RuleFacts(text="好的", **facts))
+    rule = first_match(SHIPPED, RuleFacts(**{"text": "好的", **facts}))
     assert (rule and rule.name) == name
 
 
@@ -94,6 +166,10 @@ def test_the_shipped_rules_look_at_the_course(facts: dict[str, Any], name: str |
         ("{patterns: 第？天}", {"text": "第三天"}, True),
         ("{keywords: 退款, patterns: 不给*退}", {"text": "退款"}, False),
         ("{keywords: 退款, patterns: 不给*退}", {"text": "不给退款"}, True),
+        ("{keywords: 报警, not_in: 报警器}", {"text": "我要报警器"}, False),
+        ("{keywords: 报警, not_in: 报警器}", {"text": "报警器坏了,我要报警"}, True),
+        ("{patterns: 要*报警, not_in: [报警器]}", {"text": "我要买报警器"}, False),
+        ("{keywords: sue, not_in: [ＳＵＥ Ltd]}", {"text": "sue ltd"}, False),
         ("{mood: 正面}", {"moods": ("positive",)}, True),
         ("{mood: negative}", {"moods": ()}, None),
         ("{mood: 负面, mood_turns: 2}", {"moods": ("positive", "negative", "negative")}, True),
@@ -140,6 +216,8 @@ def test_all_conditions_of_a_rule_must_hold(when: str, facts: dict[str, Any], is
         ),
         ("rules: [{name: a, when: {mood_turns: 2}, then: {}}]", "rule 'a': when: has no condition"),
         ("rules: [{name: a, when: {mood_turns: 2, vip: true}, then: {}}]", "rule 'a': when: mood_turns needs a mood"),
+        ("rules: [{name: a, when: {not_in: x}, then: {}}]", "rule 'a': when: has no condition"),
+        ("rules: [{name: a, when: {not_in: x, vip: true}, then: {}}]", "rule 'a': when: not_in needs keywords"),
         ("rules: [{name: a, when: {patterns: '*?'}, then: {}}]", "rule 'a': when: patterns: '*?' fits everything"),
         ("rules: [{name: a, when: {repeats: 1}, then: {}}]", "rule 'a': when.repeats: "),
         ("rules: [{name: a, when: {mood: 3}, then: {}}]", "rule 'a': when.mood: "),

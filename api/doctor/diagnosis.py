@@ -11,12 +11,12 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 from tenacity import wait_none
 
-from api.desk_opening import make_telegram, make_wecom
-from api.doctor_checks import SECONDS, Check, Finding, OffError, TroubleError, run_checks
-from api.doctor_desk import DeskChecks, redis_check
-from api.doctor_models import embedding_check, model_checks, rerank_check, rules_check
-from api.doctor_store import VECTORS, StoreChecks
-from api.doctor_wecom import HTTP_TIMEOUT, WecomChecks
+from api.desk.opening import make_telegram, make_wecom
+from api.doctor.checks import SECONDS, Check, Finding, OffError, TroubleError, run_checks
+from api.doctor.desk import DeskChecks, redis_check
+from api.doctor.models import embedding_check, model_checks, rerank_check, rules_check
+from api.doctor.store import VECTORS, StoreChecks
+from api.doctor.wecom import HTTP_TIMEOUT, WecomChecks
 from api.errors import ApiError
 from api.settings import Settings, explain, wecom_desk_problem
 from tools.settings import WecomSettings

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from api import desk_tickets
 from api.customers import Customers
 from api.database import Pool
 from api.deliveries import Deliveries, Delivery
-from api.desk_files import DeskFiles
-from api.desks import Desks, gives_up
+from api.desk import tickets as desk_tickets
+from api.desk.desks import Desks, gives_up
+from api.desk.files import DeskFiles
 from api.outbox import DurableOutbox
 from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
 from tools.messages import DeskLabel, DeskName, DeskPlace, DeskPost

@@ -10,8 +10,8 @@ from psycopg.types.json import Jsonb
 
 from api.backoff import Backoff
 from api.database import Connection, Pool, Row, storable
-from api.desk_acts import DeskAnswer
-from api.draft_words import Decision, draft_buttons, draft_text, proof, read_decision
+from api.desk.acts import DeskAnswer
+from api.desk.draft_words import Decision, draft_buttons, draft_text, proof, read_decision
 from api.errors import BusyError
 from api.job_queue import TURNS, JobQueue
 from api.knowledge import Knowledge

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.database import Connection, Row
-from api.desk_tickets import agent_key
+from api.desk.tickets import agent_key
 from tools.messages import DeskEvent
 
 CHOICES_AT_MOST = 6

@@ -13,7 +13,7 @@ import httpx
 import openai
 from langchain_core.exceptions import LangChainException
 
-from api.doctor_checks import Check, OffError, TroubleError
+from api.doctor.checks import Check, OffError, TroubleError
 from kb.embeddings import make_embedder
 from kb.errors import IndexUnavailableError
 from kb.rerank import open_reranker

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from api.doctor_checks import Check, OffError, TroubleError
+from api.doctor.checks import Check, OffError, TroubleError
 from tools.settings import WecomSettings
 from tools.wecom.callback import CallbackCrypto
 from tools.wecom.client import Account, WecomClient

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api import desk_tickets, desk_words, media
+from api import media
 from api.database import Pool
 from api.deliveries import Deliveries
+from api.desk import tickets as desk_tickets
+from api.desk import words as desk_words
 from api.inbox import Batch, InboxRow
 from api.outbox import DurableOutbox, outbox_key
 from graph.context import Texts

@@ -12,7 +12,7 @@ import psycopg
 import psycopg_pool
 
 from api.database import Pool
-from api.desk_inbox import DeskInbox
+from api.desk.inbox import DeskInbox
 from graph.context import Texts
 from tools.errors import DeskError
 from tools.messages import DeskEvent

@@ -15,8 +15,9 @@ from typing import LiteralString, Protocol
 
 from psycopg.types.json import Jsonb
 
-from api import audit, desk_tickets
+from api import audit
 from api.database import Connection, Pool, Row
+from api.desk import tickets as desk_tickets
 from api.job_queue import JobQueue
 from api.outbox import DurableOutbox
 from api.settings import HandoffSettings

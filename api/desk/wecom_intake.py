@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from api.desk_acts import DeskAnswer
-from api.desk_inbox import DeskInbox
+from api.desk.acts import DeskAnswer
+from api.desk.inbox import DeskInbox
 from graph.context import Texts
 from tools.errors import DeskError
 from tools.messages import DeskAction, DeskEvent

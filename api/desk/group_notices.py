@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api import desk_words
 from api.customers import Customers
 from api.database import Pool, Row
 from api.deliveries import Delivery
-from api.desks import Desks
+from api.desk import words as desk_words
+from api.desk.desks import Desks
 from graph.context import Texts
 from tools.errors import DeskError
 from tools.wecom.webhook import plain

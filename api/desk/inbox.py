@@ -7,9 +7,12 @@ from datetime import timedelta
 
 from psycopg.types.json import Jsonb
 
-from api import audit, desk_rows, desk_tickets, desk_words
+from api import audit
 from api.database import Connection, Pool, storable
-from api.desk_acts import (
+from api.desk import rows as desk_rows
+from api.desk import tickets as desk_tickets
+from api.desk import words as desk_words
+from api.desk.acts import (
     ASKED_WHOM,
     AT_HAND,
     NOBODY,
@@ -21,9 +24,9 @@ from api.desk_acts import (
     RequestEntry,
     TakeReview,
 )
-from api.desk_addressee import Addressee, addressee
-from api.desk_asides import DeskAsides
-from api.desk_tickets import Ticket, agent_key
+from api.desk.addressee import Addressee, addressee
+from api.desk.asides import DeskAsides
+from api.desk.tickets import Ticket, agent_key
 from api.job_queue import DESK_PRIORITY, JobQueue
 from api.media import said, sent_in
 from api.outbox import DurableOutbox

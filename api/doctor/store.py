@@ -6,7 +6,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from api.database import Row, open_pool
-from api.doctor_checks import Check, TroubleError
+from api.doctor.checks import Check, TroubleError
 from api.errors import ApiError
 from api.migrate import pending, shipped
 from kb.embeddings import make_embedder

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from api.database import Connection, Row, storable
-from api.desk_news import NEWS_THREAD
+from api.desk.news import NEWS_THREAD
 from api.media import stored
 from api.outbox import answer_to
 from tools.messages import DeskEvent, DeskPlace

@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
-from api.doctor_checks import Check, OffError, TroubleError
+from api.doctor.checks import Check, OffError, TroubleError
 from tools.errors import DeskError, DeskUnavailableError
 from tools.settings import RedisSettings, TelegramSettings
 from tools.telegram import TelegramDesk

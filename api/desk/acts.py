@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from api.database import Connection
-from api.desk_addressee import Choice
-from api.desk_tickets import Standing, Ticket
+from api.desk.addressee import Choice
+from api.desk.tickets import Standing, Ticket
 from api.outbox import DurableOutbox, answer_to
 from graph.context import Texts
 from tools.messages import DeskAction, DeskButton, DeskEvent, SendLimits

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from api.database import Connection
-from api.handoff_timers import DeskLine
+from api.desk.timers import DeskLine
 from api.outbox import DurableOutbox
 from tools.errors import DeskError, DeskSetupError, DeskUnavailableError
 from tools.messages import DeskName, File, Media

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from api.desks import Desks, Group
+from api.desk.desks import Desks, Group
 from api.settings import Settings
 from tools.messages import DeskName
 from tools.ports import Desk

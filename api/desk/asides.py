@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api import desk_tickets, desk_words
-from api.desk_acts import Act, DeskAnswer, DeskVoice, RequestEntry
+from api.desk import tickets as desk_tickets
+from api.desk import words as desk_words
+from api.desk.acts import Act, DeskAnswer, DeskVoice, RequestEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

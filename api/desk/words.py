@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from api.database import Connection
-from api.desk_tickets import Standing, Ticket
+from api.desk.tickets import Standing, Ticket
 from graph.context import Texts
 from kb.chunks import Hit
 from tools.errors import ChannelError, StaffUnavailableError

@@ -1,0 +1,1 @@
+"""What `kefu doctor` looks at, one module for each thing it depends on."""
