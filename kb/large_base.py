@@ -68,7 +68,7 @@ class NearIndex:
     def search(self, vector: Vector, *, limit: int) -> sql.Composed:
         """Return the query for the rows nearest to a vector, in the form the index is for."""
         return sql.SQL(
-            "select id, content, metadata, {column} <=> {vector}::vector as distance from knowledge_chunks"
+            "select id, {column} <=> {vector}::vector as distance from knowledge_chunks"
             " where {among} order by distance limit {limit}"
         ).format(column=self.column, vector=sql.Literal(literal(vector)), among=self.among, limit=sql.Literal(limit))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kb.chunks import Chunk, Hit
@@ -53,6 +53,8 @@ class Snapshot:
     words: WordTable
     stamps: Sequence[bytes] = ()
     """Which row at which of its states, in the order of `rows`."""
+    places: Mapping[str, int] = field(default_factory=dict)
+    """Where in `rows` the row with an id is."""
 
     def search(self, query: str, *, limit: int) -> list[Hit]:
         """Search by words alone: the best hits, best first, at most one per entry; their metadata names the leg."""
@@ -64,7 +66,7 @@ class Snapshot:
                 best[row.chunk.entry_id] = score, row
         # Stable: among equal scores the order of BM25 stays.
         chosen = sorted(best.values(), key=lambda scored: -scored[0])[:limit]
-        return [_hit(row, score) for score, row in chosen]
+        return [replace(hit_of(row, score), metadata={**row.metadata, "leg": LEG}) for score, row in chosen]
 
 
 async def read_version(pool: Pool) -> str:
@@ -140,7 +142,12 @@ def _row_id(stamp: bytes) -> str:
 
 def _parse(stored: Sequence[Mapping[str, Any]]) -> list[StoredChunk]:
     return [
-        StoredChunk(row_id=str(row["id"]), metadata=row["metadata"], chunk=parse_row(row["content"], row["metadata"]))
+        StoredChunk(
+            row_id=str(row["id"]),
+            # The name is ours; a row may carry any metadata.
+            metadata={name: value for name, value in row["metadata"].items() if name != "leg"},
+            chunk=parse_row(row["content"], row["metadata"]),
+        )
         for row in stored
     ]
 
@@ -148,15 +155,18 @@ def _parse(stored: Sequence[Mapping[str, Any]]) -> list[StoredChunk]:
 def _join(
     version: str, earlier: Snapshot, kept: Sequence[int], fresh: Sequence[StoredChunk], stamps: Sequence[bytes]
 ) -> Snapshot:
+    rows = [*(earlier.rows[place] for place in kept), *fresh]
     return Snapshot(
         version=version,
-        rows=[*(earlier.rows[place] for place in kept), *fresh],
+        rows=rows,
+        places={row.row_id: place for place, row in enumerate(rows)},
         words=WordTable([row.chunk for row in fresh], earlier=earlier.words, kept=kept),
         stamps=[*(earlier.stamps[place] for place in kept), *stamps],
     )
 
 
-def _hit(row: StoredChunk, score: float) -> Hit:
+def hit_of(row: StoredChunk, score: float, *, wording: float = 0.0) -> Hit:
+    """Return what a search says of a row."""
     chunk = row.chunk
     return Hit(
         chunk_id=row.row_id,
@@ -165,5 +175,6 @@ def _hit(row: StoredChunk, score: float) -> Hit:
         question=chunk.question,
         answer=chunk.answer,
         score=score,
-        metadata={**row.metadata, "leg": LEG},
+        wording=wording,
+        metadata=row.metadata,
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kb.chunks import Chunk, Hit
 from kb.embeddings import Embedder, embed_chunks
-from kb.ranking import best_worded, first_width
+from kb.ranking import best_per_entry, first_width
 from kb.retriever import asked_text
 from kb.rows import row_metadata
 from kb.word_table import WordTable
@@ -41,10 +41,16 @@ class MemoryRetriever:
         nearest = np.argsort(-scores, kind="stable").tolist()
         width = first_width(limit)
         while True:
-            pieces = [_hit(index, chunks[index], float(scores[index])) for index in nearest[:width]]
-            if len(pieces) < width or len({piece.entry_id for piece in pieces}) >= limit:
-                return best_worded(asked, pieces, words, limit=limit)
+            found = nearest[:width]
+            if len(found) < width or len({chunks[place].entry_id for place in found}) >= limit:
+                break
             width *= 4
+        shares = words.shared(asked, found)
+        pieces = (
+            _hit(place, chunks[place], float(scores[place]), shared)
+            for place, shared in zip(found, shares, strict=True)
+        )
+        return best_per_entry(pieces, limit=limit)
 
     async def _load(self) -> tuple[Sequence[Chunk], NDArray[np.float32], WordTable]:
         async with self._loading:
@@ -56,7 +62,7 @@ class MemoryRetriever:
             return self._loaded
 
 
-def _hit(index: int, chunk: Chunk, score: float) -> Hit:
+def _hit(index: int, chunk: Chunk, score: float, wording: float) -> Hit:
     return Hit(
         chunk_id=f"chunk-{index:06d}",
         entry_id=chunk.entry_id,
@@ -64,5 +70,6 @@ def _hit(index: int, chunk: Chunk, score: float) -> Hit:
         question=chunk.question,
         answer=chunk.answer,
         score=min(max(score, 0.0), 1.0),
+        wording=wording,
         metadata=row_metadata(chunk),
     )

@@ -6,7 +6,7 @@ import contextlib
 import math
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -48,7 +48,7 @@ class PgVectorIndex:
         self._prepared: WeakSet[Connection] = WeakSet()
 
     async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
-        """Return id, content, metadata and cosine *distance* of the nearest rows.
+        """Return id and cosine *distance* of the nearest rows.
 
         Raises:
             IndexUnavailableError: the database does not answer.
@@ -82,13 +82,7 @@ class PgVectorIndex:
             raise IndexUnavailableError(
                 f"the search in {TABLE} failed ({type(error).__name__}); see KB_DB_URL"
             ) from error
-        rows: list[FoundRow] = []
-        for document, distance in found:
-            metadata = {name: value for name, value in document.metadata.items() if name != "embedding_model"}
-            # A vector of zeros has no direction; its distance is not a number.
-            if distance is not None and distance == distance:  # noqa: PLR0124
-                rows.append((str(document.id), document.page_content, metadata, float(distance)))
-        return rows
+        return _directed((str(document.id), distance) for document, distance in found)
 
     async def scored(self, vector: Vector, row_ids: Sequence[str]) -> list[FoundRow]:
         """Return the same of the named rows; the store itself cannot look rows up by id with a distance.
@@ -98,7 +92,7 @@ class PgVectorIndex:
         """
         rows = await fetch(
             self._pool,
-            "select id, content, metadata, embedding <=> %(vector)s::vector as distance from knowledge_chunks"
+            "select id, embedding <=> %(vector)s::vector as distance from knowledge_chunks"
             " where id = any(%(ids)s::uuid[]) and embedding_model = %(model)s",
             {"vector": literal(vector), "ids": list(row_ids), "model": self._model_id},
         )
@@ -106,12 +100,12 @@ class PgVectorIndex:
 
 
 def _found(rows: Sequence[Row]) -> list[FoundRow]:
-    return [
-        (str(row["id"]), row["content"], row["metadata"], float(row["distance"]))
-        for row in rows
-        # A vector of zeros has no direction; its distance is not a number.
-        if row["distance"] == row["distance"]
-    ]
+    return _directed((str(row["id"]), row["distance"]) for row in rows)
+
+
+def _directed(rows: Iterable[tuple[str, float | None]]) -> list[FoundRow]:
+    # A vector of zeros has no direction; its distance is not a number.
+    return [(row_id, distance) for row_id, distance in rows if distance is not None and not math.isnan(distance)]
 
 
 @contextlib.asynccontextmanager

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from heapq import nlargest
 
 from kb.chunks import Hit
-from kb.word_table import WordTable
 
 MAX_QUERY = 1000
 """Characters of a query that are embedded; a longer text would take seconds and says what it is about before that."""
@@ -40,24 +37,6 @@ def found_rank(hit: Hit) -> float:
 def first_width(limit: int) -> int:
     """Return how many pieces to look at first; an entry with many similar questions may fill the first places."""
     return limit * 4 + 20
-
-
-def best_worded(query: str, pieces: Iterable[Hit], words: WordTable, *, limit: int) -> list[Hit]:
-    """Note on the pieces how much of their wording they share with the query; return the best one of each entry.
-
-    A question is compared from both sides; of a passage, which always says more, only how much of the query it covers.
-    Comparing wordings is most of a search's own work. A piece that even the whole wording would not lift among the
-    first `limit` entries is not compared, which changes no result.
-    """
-    worded: list[Hit] = []
-    ranks: dict[str, float] = {}
-    for piece in sorted(pieces, key=lambda hit: -hit.score):
-        if len(ranks) >= limit and piece.score + WORDING_BONUS < nlargest(limit, ranks.values())[-1]:
-            break
-        shared = words.wording(query, piece.question) if piece.question else words.covered(query, piece.content)
-        worded.append(replace(piece, wording=shared))
-        ranks[piece.entry_id] = max(ranks.get(piece.entry_id, -1.0), found_rank(worded[-1]))
-    return best_per_entry(worded, limit=limit)
 
 
 def best_per_entry(pieces: Iterable[Hit], *, limit: int) -> list[Hit]:

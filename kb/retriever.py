@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import Counter
 
@@ -15,11 +14,10 @@ from kb.chunks import Hit
 from kb.embeddings import Embedder
 from kb.errors import IndexUnavailableError
 from kb.lexical import simplify
-from kb.lexical_index import LexicalIndex, Snapshot
+from kb.lexical_index import LexicalIndex, Snapshot, StoredChunk, hit_of
 from kb.ports import Breaker
-from kb.ranking import LEXICAL_WIDTH, MAX_QUERY, best_per_entry, best_worded, first_width
+from kb.ranking import LEXICAL_WIDTH, MAX_QUERY, best_per_entry, first_width
 from kb.rerank import RERANKED, Reranker
-from kb.rows import parse_row
 from kb.vector_index import FoundRow, VectorIndex
 from kb.vectors import Vector, clean_text
 
@@ -46,9 +44,9 @@ class Without:
     chunk_id: str = ""
     entry_id: str = ""
 
-    def keeps(self, piece: Hit) -> bool:
-        """Whether a piece may be found."""
-        return piece.chunk_id != self.chunk_id and piece.entry_id != self.entry_id
+    def keeps(self, row: StoredChunk) -> bool:
+        """Whether a row may be found."""
+        return row.row_id != self.chunk_id and row.chunk.entry_id != self.entry_id
 
 
 NOTHING = Without()
@@ -132,15 +130,18 @@ class PgRetriever:
         # The words are looked up while the database looks at the vectors.
         rows, worded = await asyncio.gather(self._index.nearest(vector, limit=width), self._worded(asked, vector, base))
         while True:
-            pieces = {row[0]: piece for row in rows if without.keeps(piece := _hit(*row))}
-            if len(rows) < width or len({piece.entry_id for piece in pieces.values()}) >= limit:
+            found = _places(rows, base, without)
+            if len(rows) < width or len({base.rows[place].chunk.entry_id for place in found}) >= limit:
                 break
             width *= 4
             rows = await self._index.nearest(vector, limit=width)
-        for row in worded:
-            if row[0] not in pieces and without.keeps(piece := _hit(*row)):
-                pieces[row[0]] = piece
-        return best_worded(asked, pieces.values(), base.words, limit=limit)
+        found = _places(worded, base, without) | found
+        shares = base.words.shared(asked, [*found])
+        pieces = (
+            hit_of(base.rows[place], score, wording=shared)
+            for (place, score), shared in zip(found.items(), shares, strict=True)
+        )
+        return best_per_entry(pieces, limit=limit)
 
     async def _worded(self, asked: str, vector: Vector, base: Snapshot) -> list[FoundRow]:
         places = base.words.best(asked, limit=LEXICAL_WIDTH)
@@ -186,15 +187,11 @@ def _warn(reason: str) -> None:
     logger.warning("No embedding, searching by words", extra={"action": "retrieval_lexical", "reason": reason})
 
 
-def _hit(row_id: str, content: str, metadata: Mapping[str, Any], distance: float) -> Hit:
-    chunk = parse_row(content, metadata)
-    return Hit(
-        chunk_id=row_id,
-        entry_id=chunk.entry_id,
-        content=content,
-        question=chunk.question,
-        answer=chunk.answer,
-        score=min(max(1 - distance, 0.0), 1.0),
-        # The name is ours, see `kb.lexical_index`; a row may carry any metadata.
-        metadata={name: value for name, value in metadata.items() if name != "leg"},
-    )
+def _places(rows: Sequence[FoundRow], base: Snapshot, without: Without) -> dict[int, float]:
+    """Return where in the base the rows are, and how close; what was written since is found by the next search."""
+    known = ((base.places.get(row_id), distance) for row_id, distance in rows)
+    return {
+        place: min(max(1 - distance, 0.0), 1.0)
+        for place, distance in known
+        if place is not None and without.keeps(base.rows[place])
+    }

@@ -20,15 +20,15 @@ Row = dict[str, Any]
 Connection = AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
 
-FoundRow = tuple[str, str, Mapping[str, Any], float]
-"""Id, content, metadata and distance."""
+FoundRow = tuple[str, float]
+"""Id and cosine distance; what else a row says is known already, see `kb.lexical_index`."""
 
 
 class VectorIndex(Protocol):
     """Nearest rows to a vector, among the rows of one embedding model."""
 
     async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
-        """Return id, content, metadata and cosine *distance* of the nearest rows.
+        """Return id and cosine *distance* of the nearest rows.
 
         Raises:
             IndexUnavailableError: the database does not answer.

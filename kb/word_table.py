@@ -37,43 +37,58 @@ class WordTable:
         """Count the words of the chunks; `kept` are places in an `earlier` table that come before them, as counted."""
         self.vocabulary: dict[str, int] = dict(earlier.vocabulary) if earlier else {}
         """The row of each unit in `postings`."""
-        fresh = self._count(chunks)
+        postings, own = self._count(chunks)
+        asks = np.asarray([bool(chunk.question) for chunk in chunks], dtype=bool)
         if earlier is not None:
-            old = earlier.postings[:, np.asarray(kept, dtype=np.int64)]
-            old.resize(len(self.vocabulary), len(kept))
-            fresh = sparse.hstack([old, fresh], format="csr")
-        self.postings: sparse.csr_matrix = self._without_dead(fresh)
+            old, width = np.asarray(kept, dtype=np.int64), len(self.vocabulary)
+            postings = sparse.hstack([_resized(earlier.postings[:, old], width, len(old)), postings], format="csr")
+            own = sparse.vstack([_resized(earlier.own[old], len(old), width), own], format="csr")
+            asks = np.concatenate([earlier.asks[old], asks])
+        self.postings: sparse.csr_matrix
         """How often each unit is in each chunk, what is in the answer counting less."""
+        self.own: sparse.csr_matrix
+        """Chunk by chunk, which units there are in what it is found by."""
+        self.postings, self.own = self._without_dead(postings, own)
+        self.asks: NDArray[np.bool_] = asks
+        """Which chunks are questions and not passages."""
         rows = self.postings.shape[1]
         found_in = np.diff(self.postings.indptr)
-        self._idf = array("d", np.log(1 + (rows - found_in + 0.5) / (found_in + 0.5)).tobytes())
+        self._idf = np.log(1 + (rows - found_in + 0.5) / (found_in + 0.5))
         self._rarest = math.log(1 + rows)
+        self._wordings = self.own @ self._idf
         lengths = np.asarray(self.postings.sum(axis=0), dtype=np.float64).ravel()
         usual = float(lengths.mean()) if rows else 1.0
         self._damping = _K1 * (1 - _B + _B * lengths / max(usual, 1e-9))
         self._speller = Speller(self.vocabulary, found_in)
-        self._weight_of = lru_cache(8192)(lambda text: self._weight(units(text)))
 
-    def _count(self, chunks: Sequence[Chunk]) -> sparse.csr_matrix:
+    def _count(self, chunks: Sequence[Chunk]) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         # Arrays and not lists: the numbers of a large base as objects would take a gigabyte.
         places, columns, weights = array("i"), array("i"), array("f")
+        own, ends = array("i"), array("i", [0])
         for place, chunk in enumerate(chunks):
-            for unit, weight in _weighed(chunk).items():
+            found_by = _units(searched_text(chunk))
+            for unit, weight in _weighed(chunk, found_by).items():
                 places.append(place)
                 columns.append(self.vocabulary.setdefault(unit, len(self.vocabulary)))
                 weights.append(weight)
+            own.extend(sorted(self.vocabulary[unit] for unit in found_by))
+            ends.append(len(own))
         shape = (len(self.vocabulary), len(chunks))
         cells = np.asarray(weights), (np.asarray(columns), np.asarray(places))
-        return sparse.csr_matrix(cells, shape=shape, dtype=np.float32)
+        whole = np.ones(len(own), dtype=bool), np.asarray(own), np.asarray(ends)
+        return sparse.csr_matrix(cells, shape=shape, dtype=np.float32), sparse.csr_matrix(whole, shape=shape[::-1])
 
-    def _without_dead(self, postings: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _without_dead(
+        self, postings: sparse.csr_matrix, own: sparse.csr_matrix
+    ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         """Forget the words that no chunk has any more."""
         alive = np.diff(postings.indptr) > 0
         if alive.all():
-            return postings
+            return postings, own
         renamed = (np.cumsum(alive) - 1).tolist()
         self.vocabulary = {unit: renamed[place] for unit, place in self.vocabulary.items() if alive[place]}
-        return postings[np.flatnonzero(alive)]
+        living = np.flatnonzero(alive)
+        return postings[living], own[:, living]
 
     def spelled(self, query: str) -> str:
         """Return the query with its slips corrected; see `kb.spelling`."""
@@ -82,7 +97,7 @@ class WordTable:
     def best(self, query: str, *, limit: int) -> list[int]:
         """Return the places of the chunks BM25 ranks first; only those that share a word with the query."""
         scores = self._scores(query)
-        found = np.flatnonzero(scores)
+        found = np.flatnonzero(scores > 0)
         if len(found) > limit:
             found = found[np.argpartition(-scores[found], limit - 1)[:limit]]
         return sorted(found.tolist(), key=lambda place: (-scores[place], place))
@@ -101,17 +116,25 @@ class WordTable:
             scores[places] += self._idf[word] * counts * (_K1 + 1) / (counts + self._damping[places])
         return scores
 
-    def wording(self, query: str, text: str) -> float:
-        """Tell how much of the wording is shared, 0..1: the mean of either side's covered share."""
-        theirs = self._weight_of(text)
-        covered = self.covered(query, text)
-        return (covered + covered * self._weight_of(query) / theirs) / 2 if theirs else 0.0
+    def shared(self, query: str, places: Sequence[int]) -> list[float]:
+        """Tell how much of the wording each of the chunks shares with a query, 0..1.
 
-    def covered(self, query: str, text: str) -> float:
-        """Tell how much of a query's wording a text has, 0..1, whatever else it says."""
-        asked, found = units(query), units(text)
-        mine = self._weight_of(query)
-        return self._weight(unit for unit in asked if unit in found) / mine if mine else 0.0
+        A question is compared from both sides: the mean of either's covered share. Of a passage, which always says
+        more, it is the covered share of the query.
+        """
+        asked = units(query)
+        mine = self._weight(asked)
+        if not mine or not places:
+            return [0.0] * len(places)
+        known = np.asarray(sorted(self.vocabulary[unit] for unit in asked if unit in self.vocabulary), dtype=np.int64)
+        weights = np.zeros(len(self.vocabulary))
+        weights[known] = self._idf[known]
+        starts = self.own.indptr
+        common = np.asarray([weights[self.own.indices[starts[n] : starts[n + 1]]].sum() for n in places])
+        theirs = self._wordings[places]
+        both = (common / mine + np.divide(common, theirs, out=np.zeros_like(common), where=theirs > 0)) / 2
+        shares: list[float] = np.where(self.asks[places], both, common / mine).tolist()
+        return shares
 
     def alike(self, query: str, text: str) -> float:
         """Tell how close two wordings are, 0..1, where nothing but words can be compared; 1 is the same text."""
@@ -128,7 +151,7 @@ class WordTable:
 
     def _weight(self, parts: Iterable[str]) -> float:
         places = (self.vocabulary.get(unit) for unit in parts)
-        return sum(self._rarest if place is None else self._idf[place] for place in places)
+        return sum(self._rarest if place is None else float(self._idf[place]) for place in places)
 
 
 @lru_cache(8192)
@@ -154,9 +177,14 @@ def searched_text(chunk: Chunk) -> str:
     return chunk.question or chunk.content
 
 
-def _weighed(chunk: Chunk) -> Mapping[str, float]:
-    weighed = Counter(_units(searched_text(chunk)))
+def _weighed(chunk: Chunk, found_by: Mapping[str, float]) -> Mapping[str, float]:
+    weighed = Counter(found_by)
     if chunk.question:
         for unit, count in _units(chunk.answer).items():
             weighed[unit] += ANSWER_WEIGHT * count  # type: ignore[assignment]
     return weighed
+
+
+def _resized(matrix: sparse.csr_matrix, rows: int, columns: int) -> sparse.csr_matrix:
+    matrix.resize(rows, columns)
+    return matrix

@@ -3,12 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kb.chunks import Chunk, Hit
 from kb.lexical import asks_other, clean, core, negates
-from kb.ranking import WORDING_BONUS, best_per_entry, best_worded, rank
+from kb.ranking import WORDING_BONUS, best_per_entry, rank
 from kb.word_table import WordTable
 
 
@@ -35,9 +33,11 @@ def hit(
 
 def ordered(query: str, *pieces: Hit) -> list[str]:
     # In a base where everybody wants something, wanting tells little.
-    questions = ["我想换货", "我想开票", "我想改地址", "我想催单", *(piece.question for piece in pieces)]
+    questions = [*(piece.question for piece in pieces), "我想换货", "我想开票", "我想改地址", "我想催单"]
     words = WordTable([Chunk(content=text, question=text, answer="", entry_id=text, source="") for text in questions])
-    return [found.entry_id for found in best_worded(query, pieces, words, limit=5)]
+    shares = words.shared(query, range(len(pieces)))
+    worded = [replace(piece, wording=shared) for piece, shared in zip(pieces, shares, strict=True)]
+    return [found.entry_id for found in best_per_entry(worded, limit=5)]
 
 
 def test_near_ties_go_to_the_words_in_common() -> None:
@@ -58,25 +58,6 @@ def test_words_do_not_beat_a_clear_lead() -> None:
 def test_a_reranker_s_word_is_the_last() -> None:
     pieces = [hit("a", "甲", 0.99, wording=1, rerank_score=0.1), hit("b", "乙", 0.5, rerank_score=0.2)]
     assert [found.entry_id for found in best_per_entry(pieces, limit=5)] == ["b", "a"]
-
-
-def test_a_passage_is_compared_by_its_content() -> None:
-    words = WordTable([Chunk(content="手工陶瓷", question="", answer="", entry_id="a", source="")])
-    piece = Hit(chunk_id="1", entry_id="a", content="手工陶瓷", question="", answer="", score=0.9)
-    assert best_worded("手工陶瓷", [piece], words, limit=1)[0].wording == pytest.approx(1)
-    assert best_worded("满减优惠", [piece], words, limit=1)[0].wording == 0
-
-
-@given(
-    scores=st.lists(st.tuples(st.floats(0.8, 1), st.sampled_from("abcdef")), min_size=1, max_size=30),
-    limit=st.integers(1, 4),
-)
-def test_what_is_not_compared_would_not_have_come_in(scores: list[tuple[float, str]], limit: int) -> None:
-    texts = ["我想退货", "我想退款", "退货", "运费谁出", "怎么退钱", "换货"]
-    words = WordTable([Chunk(content=t, question=t, answer="", entry_id=t, source="") for t in texts])
-    pieces = [hit(entry, texts[n % 6], score, f"{n:02}") for n, (score, entry) in enumerate(scores)]
-    all_compared = [replace(piece, wording=words.wording("我想退货", piece.question)) for piece in pieces]
-    assert best_worded("我想退货", pieces, words, limit=limit) == best_per_entry(all_compared, limit=limit)
 
 
 def test_an_entry_is_named_once_by_its_best_piece() -> None:

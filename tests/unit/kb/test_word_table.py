@@ -21,9 +21,10 @@ def test_a_table_carried_on_is_the_table_counted_at_once(kept: list[int]) -> Non
     carried = WordTable(fresh, earlier=WordTable(CHUNKS), kept=kept)
     whole = WordTable([*(CHUNKS[place] for place in kept), *fresh])
     assert set(carried.vocabulary) == set(whole.vocabulary)
+    rows = len(kept) + len(fresh)
     for query in QUERIES:
         assert set(carried.best(query, limit=9)) == set(whole.best(query, limit=9))
-        assert carried.wording(query, "退款到哪里") == pytest.approx(whole.wording(query, "退款到哪里"))
+        assert carried.shared(query, range(rows)) == pytest.approx(whole.shared(query, range(rows)))
         assert carried.alike(query, "退款到哪里") == pytest.approx(whole.alike(query, "退款到哪里"))
 
 
@@ -33,6 +34,25 @@ def test_the_table_carried_on_from_stays_as_it_was() -> None:
     WordTable([chunk("能刻字吗")], earlier=earlier, kept=[0])
     assert [earlier.best(query, limit=3) for query in QUERIES] == before
     assert earlier.spelled("法票") == "发票"
+
+
+def test_a_question_is_compared_from_both_sides_and_a_passage_from_one() -> None:
+    passage = Chunk(content="如何退款\n三天到账", question="", answer="", entry_id="p", source="")
+    short, long, told = WordTable([chunk("退款"), chunk("如何退款"), passage]).shared("退款", [0, 1, 2])
+    assert short == pytest.approx(1)
+    assert 0.5 < long < 1
+    assert told == pytest.approx(1)
+
+
+def test_what_shares_no_word_shares_nothing() -> None:
+    words = WordTable(CHUNKS)
+    assert words.shared("满减优惠", [0, 4]) == [0, 0]
+    assert words.shared("?", [0]) == [0]
+    assert words.shared("退款", []) == []
+
+
+def test_the_answer_is_no_part_of_the_wording() -> None:
+    assert WordTable([chunk("运费谁出", "退款时由商家出")]).shared("退款", [0]) == [0]
 
 
 def test_words_that_went_are_known_no_more() -> None:
