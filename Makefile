@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo demo-day run test test-all chaos bench evals lint type fmt lock clean
+.PHONY: help setup dev demo demo-day run test test-all chaos bench load evals lint type fmt lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,6 +49,9 @@ chaos: dev ## Kill, break and restart everything while 200 customers write (ARGS
 
 bench: dev ## Speed against the floors, in one run (ARGS="--quick --json FILE")
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+load: dev ## Half of its capacity for ten minutes: no message without an answer, flat memory (ARGS="--minutes 2")
+	@$(BIN)/python tests/bench/endurance.py $(ARGS)
 
 evals: dev ## How right the bot is on labelled messages (EVAL_DIR=folder of more sets, ARGS="--record")
 	@$(BIN)/python tests/evals/run.py $(ARGS)

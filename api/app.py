@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from api.lifespan import Services, open_services
+from api.observability.access import AccessLog
 from api.routes import health, knowledge, telegram, wecom
 from api.settings import Settings
 from api.worker import worker_beside
@@ -33,6 +34,7 @@ def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAP
             yield {"services": services}
 
     app = FastAPI(title="kefu", version="0.1.0", lifespan=lifespan)
+    app.add_middleware(AccessLog)
     for module in (wecom, telegram, health, knowledge):
         app.include_router(module.router)
     app.add_exception_handler(KbError, _knowledge_unavailable)

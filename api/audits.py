@@ -16,7 +16,7 @@ from typing import Literal
 from prometheus_client import Counter
 from scipy.stats import binom
 
-from api.database import Connection, Pool, storable
+from api.database import Connection, Pool, personal
 from kb.calibrations import BaseGrader, store_calibration
 from kb.vector_index import fetch, reported
 
@@ -95,7 +95,7 @@ async def record_audit(pool: Pool, audit: Audit) -> None:
             " right_entry_id = excluded.right_entry_id, source = excluded.source, created_at = now()",
             (
                 audit.turn_id,
-                storable(audit.question),
+                personal(audit.question),
                 audit.entry_id,
                 audit.right_entry_id == audit.entry_id,
                 audit.right_entry_id,

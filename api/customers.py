@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from api.database import Pool
+from api.channels import Channels
+from api.database import Pool, personal
 from api.desk.news import NEWS_NAME, NEWS_THREAD
 from graph.state import CustomerState
-from tools.ports import Channel
 
 ABOUT = """
 select coalesce(nullif(c.source, ''), f.source, '') as source, coalesce(f.tags, '{}') as tags
@@ -21,9 +21,9 @@ where c.thread_id = %s
 class Customers:
     """Display names, asked for once and kept: the channel tells them for 48 hours only (WeCom doc 95159)."""
 
-    def __init__(self, pool: Pool, channel: Channel) -> None:
+    def __init__(self, pool: Pool, channels: Channels) -> None:
         self._pool = pool
-        self._channel = channel
+        self._channels = channels
 
     async def name(self, thread_id: str) -> str:
         """Return the customer's display name, empty when the channel does not tell."""
@@ -36,11 +36,11 @@ class Customers:
             row = await cursor.fetchone()
         if row is None or row["customer_name"]:
             return str(row["customer_name"]) if row else ""
-        name = await self._channel.customer_name(row["customer_id"])
+        name = await self._channels.of(thread_id).customer_name(row["customer_id"])
         if name:
             async with self._pool.connection() as conn:
                 await conn.execute(
-                    "update conversations set customer_name = %s where thread_id = %s", (name, thread_id)
+                    "update conversations set customer_name = %s where thread_id = %s", (personal(name), thread_id)
                 )
         return name
 

@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 
 from api.embedded import embedded_postgres
+from api.encryption import KeyRing, PersonalJson, PersonalText, use_keys
 from api.errors import BusyError
 
 Row = dict[str, Any]
@@ -31,12 +32,6 @@ def database(url: SecretStr | None, data_dir: Path) -> Iterator[str]:
         yield conninfo
 
 
-async def _configure(conn: Connection) -> None:
-    # Set here and not in the pool's kwargs: procrastinate opens its listening connection from the same kwargs and
-    # passes autocommit itself.
-    await conn.set_autocommit(True)
-
-
 async def _check(conn: Connection) -> None:
     """Let only living connections out of the pool.
 
@@ -50,8 +45,19 @@ async def _check(conn: Connection) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_pool(conninfo: str, *, size: int) -> AsyncIterator[Pool]:
-    """Open a pool whose connections commit by themselves and return rows as dicts; transactions are explicit."""
+async def open_pool(conninfo: str, *, size: int, ring: KeyRing | None = None) -> AsyncIterator[Pool]:
+    """Open a pool whose connections commit by themselves and return rows as dicts; transactions are explicit.
+
+    With a key ring they seal what is `personal` and open what they read.
+    """
+
+    async def configure(conn: Connection) -> None:
+        # Set here and not in the pool's kwargs: procrastinate opens its listening connection from the same kwargs and
+        # passes autocommit itself.
+        await conn.set_autocommit(True)
+        if ring is not None:
+            use_keys(conn, ring)
+
     pool: Pool = AsyncConnectionPool(
         conninfo,
         min_size=2,
@@ -59,7 +65,7 @@ async def open_pool(conninfo: str, *, size: int) -> AsyncIterator[Pool]:
         timeout=10,
         open=False,
         check=_check,
-        configure=_configure,
+        configure=configure,
         kwargs={"row_factory": dict_row, "prepare_threshold": 0},
     )
     await pool.open()
@@ -100,3 +106,11 @@ def storable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
     return value
+
+
+def personal(value: Any) -> PersonalText | PersonalJson:
+    """Mark what is written about or from a person: a text for a text column, anything else for a JSON one.
+
+    It is made `storable`, and sealed when the connection has keys.
+    """
+    return PersonalText(storable(value)) if isinstance(value, str) else PersonalJson(storable(value))

@@ -7,9 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
-from api.database import Connection, Pool, Row, storable
+from api.database import Connection, Pool, Row, personal
 from api.desk.tickets import asked_at, label_of, source_of
 from api.job_queue import JobQueue
 from api.media import media_in
@@ -31,6 +29,9 @@ from tools.messages import (
 )
 
 UNLIMITED = SendLimits(units=1000, window_seconds=float("inf"))
+
+CAMPAIGN = "outreach"
+"""What a campaign's message carries: the id of its row in `outreach_targets`."""
 
 LOOK_AHEAD = 20
 """Waiting rows looked at when texts must be merged."""
@@ -63,6 +64,11 @@ class Delivery:
         return str(self.payload.get("text", ""))
 
     @property
+    def target_id(self) -> int | None:
+        """Whom of a campaign it is for; None: somebody waits for it."""
+        return self.payload.get(CAMPAIGN)
+
+    @property
     def media(self) -> Media | None:
         """The file it is."""
         return media_in(self.payload)
@@ -92,8 +98,8 @@ class Deliveries:
         pool: Pool,
         queue: JobQueue,
         *,
-        limits: SendLimits = UNLIMITED,
-        split: Callable[[str], list[str]] = lambda text: [text],
+        limits: Callable[[str], SendLimits] = lambda _: UNLIMITED,
+        split: Callable[[str, str], list[str]] = lambda _, text: [text],
     ) -> None:
         self._pool = pool
         self._queue = queue
@@ -149,7 +155,7 @@ class Deliveries:
             if _stands_alone(row["payload"]):
                 break
             text = f"{payload['text']}\n\n{row['payload']['text']}"
-            if len(self._split(text)) > 1:
+            if len(self._split(thread_id, text)) > 1:
                 break
             sources = [*payload["sources"], *row["payload"]["sources"]]
             has_person = is_persons(row["part"]) or payload.get("has_person", False)
@@ -157,7 +163,7 @@ class Deliveries:
             await conn.execute(
                 "update outbox set state = 'merged', merged_into = %s where id = %s", (first["id"], row["id"])
             )
-            await conn.execute("update outbox set payload = %s where id = %s", (Jsonb(storable(payload)), first["id"]))
+            await conn.execute("update outbox set payload = %s where id = %s", (personal(payload), first["id"]))
         return payload
 
     async def allowance(self, thread_id: str) -> Allowance:
@@ -173,11 +179,12 @@ class Deliveries:
         )
         row = await cursor.fetchone()
         assert row is not None, "a conversation is stored before anything is said in it"
+        limits = self._limits(thread_id)
         return Allowance(
             account_id=row["account_id"],
             customer_id=row["customer_id"],
-            units_left=self._limits.units - row["units_used"],
-            is_window_open=row["silence"] is not None and row["silence"] < self._limits.window_seconds,
+            units_left=limits.units - row["units_used"],
+            is_window_open=row["silence"] is not None and row["silence"] < limits.window_seconds,
             session=row["session_state"],
         )
 
@@ -294,15 +301,18 @@ class Deliveries:
             )
 
     async def mark_undelivered(self, key: str, reason: str) -> str | None:
-        """Flip a sent message that the channel could not deliver; return its text, None when it is not ours."""
+        """Flip a sent message that the channel could not deliver; return its text.
+
+        None when it is not ours, or a campaign's: nobody waits for that one.
+        """
         async with self._pool.connection() as conn:
             cursor = await conn.execute(
                 "update outbox set state = 'failed', last_error = %s where message_key = %s"
-                " and state in ('sending', 'sent') returning payload ->> 'text' as text",
-                (reason, key),
+                " and state in ('sending', 'sent') returning payload ->> 'text' as text, payload ? %s as is_campaign",
+                (reason, key, CAMPAIGN),
             )
             row = await cursor.fetchone()
-        return row["text"] if row else None
+        return row["text"] if row and not row["is_campaign"] else None
 
     async def revive(self, row_id: int) -> bool:
         """Put a dead letter back into the line; False when it is none.
@@ -340,7 +350,7 @@ class Deliveries:
 
 def _stands_alone(payload: Mapping[str, Any]) -> bool:
     """Tell whether a row can be no part of a text."""
-    return "menu" in payload or "media" in payload
+    return "menu" in payload or "media" in payload or CAMPAIGN in payload
 
 
 def _menu(stored: Mapping[str, Any]) -> Menu:

@@ -21,3 +21,11 @@ class BusyError(ApiError):
 
 class InputFileError(ApiError):
     """A file given to a command is not there, or not what it should be."""
+
+
+class EncryptionError(ApiError):
+    """Stored data cannot be read, or not be sealed, with the keys there are."""
+
+
+class ErasureError(ApiError):
+    """A person could not be forgotten now."""

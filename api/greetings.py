@@ -42,6 +42,7 @@ from greeting_questions
 """
 READY = b"""
 select g.entry_id, g.question from greeting_questions g join knowledge_chunks k on k.id = g.chunk_id
+where %(categories)s::text[] is null or btrim(coalesce(k.metadata ->> 'category', '')) = any(%(categories)s)
 order by g.place limit %(limit)s
 """
 # How many customers each chunk answered, but for those who only clicked what a greeting had offered them: else what is
@@ -84,6 +85,8 @@ class Greetings:
     pause_seconds: float = 1
     """Between two tries."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    categories: Callable[[str], frozenset[str] | None] = lambda _: None
+    """What a conversation is answered from; None: everything."""
 
     async def greet(self, inbox_id: int) -> None:
         """Greet a customer who just entered; the key makes another try harmless, the code's life bounds them."""
@@ -113,7 +116,7 @@ class Greetings:
         name = await self._name(row["thread_id"]) if "customer_name" in prompt.placeholders else ""
         text = prompt.render(customer_name=name, company=self.company, source=source)
         head, tail = around_examples(text)
-        options = await self._options() if self.questions else ()
+        options = await self._options(self.categories(row["thread_id"])) if self.questions else ()
         if not options or not head or len(head.encode()) > HEAD_BYTES or len(tail.encode()) > TAIL_BYTES:
             return self.channel.split(text)[0]
         return Menu(head=head, options=options, tail=tail)
@@ -134,20 +137,21 @@ class Greetings:
                 await conn.execute(SAVE, values)
         return True
 
-    async def _options(self) -> tuple[MenuOption, ...]:
-        rows = await self._ready()
+    async def _options(self, categories: frozenset[str] | None) -> tuple[MenuOption, ...]:
+        rows = await self._ready(categories)
         if not rows:
             # Nobody has made any yet: the service just started.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PREPARE_SECONDS):
                     await self.refresh()
-                    rows = await self._ready()
+                    rows = await self._ready(categories)
         named = ((greeting_option_id(row["entry_id"]), row["question"]) for row in rows)
         return tuple(MenuOption(option_id=option_id, label=label) for option_id, label in named if option_id)
 
-    async def _ready(self) -> list[Row]:
+    async def _ready(self, categories: frozenset[str] | None) -> list[Row]:
+        values = {"limit": self.questions, "categories": None if categories is None else list(categories)}
         async with self.pool.connection() as conn:
-            return await (await conn.execute(READY, {"limit": self.questions})).fetchall()
+            return await (await conn.execute(READY, values)).fetchall()
 
     async def _name(self, thread_id: str) -> str:
         with contextlib.suppress(ChannelError, TimeoutError):

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from psycopg.types.json import Jsonb
-
 from api.callbacks import store_callback
-from api.database import Connection, Pool, Row, storable
+from api.database import Connection, Pool, Row, personal, storable
 from api.job_queue import JobQueue
+from api.outreach import consents
 from tools.messages import Inbound, Page
 
 Origin = Literal["customer", "staff", "system", "desk", "timer"]
@@ -45,6 +44,11 @@ class InboxRow:
     def words(self) -> str:
         """What a voice message says or a picture shows, when it was found out."""
         return str(self.payload.get("words") or "")
+
+    @property
+    def consent(self) -> str:
+        """`out` or `in` when the customer refused campaigns with it, or wants them again."""
+        return str(self.payload.get(consents.KEY) or "")
 
     @property
     def choice(self) -> str:
@@ -121,10 +125,18 @@ class Inbox:
                 (page.next_cursor, None if page.has_more else now, account_id),
             )
 
+    async def store_message(self, message: Inbound) -> None:
+        """Store a message that a callback brought along, and the turn it causes; a repeated delivery is stored once."""
+        async with self._pool.connection() as conn, conn.transaction():
+            if await self._store(conn, message, is_history=False) is not None and _needs_turn(message):
+                await self._queue.turn(conn, message.thread_id, delay=self._burst)
+
     async def _store(self, conn: Connection, message: Inbound, *, is_history: bool) -> int | None:
         """Insert a message once; None when it is known already or needs no handling."""
         sent_at = datetime.fromtimestamp(message.sent_at, UTC)
         needs_turn = _needs_turn(message) and not is_history
+        change = await consents.change_by(conn, message)
+        mark = {consents.KEY: change.direction} if change else {}
         row = await _one(
             conn,
             "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at, handled_at, outcome)"
@@ -135,10 +147,9 @@ class Inbox:
                 message.account_id,
                 message.message_id,
                 message.kind,
-                Jsonb(
-                    storable(
-                        {**message.extra, "text": message.text} | ({"about": message.about} if message.about else {})
-                    )
+                personal(
+                    {**message.extra, "text": message.text, **mark}
+                    | ({"about": message.about} if message.about else {})
                 ),
                 sent_at,
                 None if needs_turn else datetime.now(UTC),
@@ -147,6 +158,8 @@ class Inbox:
         )
         if row is None:
             return None
+        if change is not None:
+            await consents.record_message(conn, message, change)
         if message.customer_id:
             await _touch_conversation(conn, message, sent_at)
         if message.effect == "recalled":

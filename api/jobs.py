@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psycopg
@@ -13,7 +14,9 @@ import psycopg_pool
 from procrastinate import JobContext
 from procrastinate.jobs import Status
 
+from api.accounts import Accounts
 from api.backoff import Backoff
+from api.channels import Channels
 from api.customers import Customers
 from api.database import Pool, thread_lock
 from api.deliverer import Deliverer
@@ -28,17 +31,16 @@ from api.friends.jobs import Friends
 from api.greetings import Greetings
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
+from api.observability.following import following
 from api.outbox import Destination, DurableOutbox
+from api.outreach.answering import answer_consents
+from api.outreach.jobs import Outreach
 from api.transcripts import Transcripts
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine, HandOver
 from kb.errors import IndexUnavailableError, KbError
-from tools.errors import (
-    ChannelError,
-    OvertakenError,
-)
+from tools.errors import ChannelError, OvertakenError
 from tools.messages import HumanReply
-from tools.ports import Channel
 from tools.rate_limit import RateLimiter
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class Jobs:
     outbox: DurableOutbox
     deliveries: Deliveries
     conversation: Conversation
-    channel: Channel
+    channels: Channels
     desks: Desks
     customers: Customers
     texts: Texts
@@ -75,12 +77,19 @@ class Jobs:
     greetings: Greetings
     friends: Friends | None = None
     """None: WeCom is not configured."""
+    outreach: Outreach | None = None
+    """None: campaigns rest."""
     try_question: TryQuestion | None = None
     """What people at the desk search with."""
     reviews: DeskReviews | None = None
     """Shows drafts at the desk."""
     transcripts: Transcripts | None = None
     """What voice messages say and pictures show."""
+    accounts: Accounts = field(default_factory=Accounts)
+    own_conversations: Mapping[str, Conversation] = field(default_factory=dict)
+    """Those of accounts that differ, by the entry's name."""
+    settle: Callable[[], Awaitable[None]] | None = None
+    """Counts what is finished once and for all; None: nobody counts."""
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -91,6 +100,8 @@ class Jobs:
         app.task(name="welcome", queue=FAST)(self.welcome)
         if self.friends is not None:
             self.friends.register(self.queue)
+        if self.outreach is not None:
+            self.outreach.register(self.queue)
         # Six fields: the last one is the seconds.
         periodic: list[tuple[str, str, Callable[..., Awaitable[None]]]] = [
             ("reconcile", "* * * * *", self.reconcile),
@@ -100,6 +111,7 @@ class Jobs:
             ("handoffs", "* * * * * */10", self.handoffs),
             ("calibrate", "* * * * * */10", self.calibrate),
             ("retention", "17 3 * * *", self.retention),
+            ("settle_metrics", "*/5 * * * *", self.settle_metrics),
         ]
         for name, cron, job in periodic:
             app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))
@@ -114,8 +126,13 @@ class Jobs:
         """Fetch every page of an account; the cursor moves with the rows."""
         cursor = await self.inbox.cursor(account_id)
         while True:
-            page = await self.channel.pull(account_id, cursor=cursor, token=token)
+            page = await self.channels.pulled.pull(account_id, cursor=cursor, token=token)
             await self.inbox.store_page(account_id, page, now=datetime.now(UTC))
+            if page.messages:
+                ids = [message.message_id for message in page.messages]
+                logger.info(
+                    "Page stored", extra={"action": "page_stored", "account_id": account_id, "message_ids": ids}
+                )
             if not page.has_more:
                 return
             if page.next_cursor == cursor:
@@ -132,7 +149,7 @@ class Jobs:
                         await self.queue.turn(conn, thread_id, delay=batch.seconds)
                     return
                 try:
-                    await self._handle(batch)
+                    await self._follow(batch)
                 except OvertakenError:
                     logger.info("Turn begun anew", extra={"action": "turn_overtaken", "turn_id": batch.turn_id})
                     await self.inbox.reopen(batch)
@@ -141,6 +158,19 @@ class Jobs:
                     with contextlib.suppress(psycopg.Error, psycopg_pool.PoolTimeout):
                         await self.inbox.forgive(batch)
                     raise
+
+    async def _follow(self, batch: Batch) -> None:
+        """Handle a turn with its ids on every log line."""
+        begun = time.perf_counter()
+        with following(turn_id=batch.turn_id):
+            await self._handle(batch)
+            facts = {
+                "action": "turn_handled",
+                "origin": batch.origin,
+                "message_ids": [row.message_id for row in batch.rows],
+                "ms": round((time.perf_counter() - begun) * 1000),
+            }
+            logger.info("Turn handled", extra=facts)
 
     async def _handle(self, batch: Batch) -> None:
         if batch.attempts >= MAX_ATTEMPTS:
@@ -152,7 +182,9 @@ class Jobs:
             await self._desk_turn(batch)
         elif batch.origin == "staff":
             text = batch.rows[0].text
-            await self.conversation.person_spoke(batch.thread_id, batch.turn_id, text, speaker="staff")
+            await self._conversation(batch.thread_id).person_spoke(
+                batch.thread_id, batch.turn_id, text, speaker="staff"
+            )
         elif batch.origin == "timer":
             await self._take_over(batch)
         elif batch.rows[0].kind == "session_status_change":
@@ -161,10 +193,17 @@ class Jobs:
             await self._tell_undelivered(batch)
         await self.inbox.mark_handled(batch, "handled")
 
+    def _conversation(self, thread_id: str) -> Conversation:
+        account = self.accounts.of(thread_id)
+        return self.own_conversations[account.name] if account else self.conversation
+
     async def _customer_turn(self, batch: Batch) -> None:
         if await self.inbox.session(batch.thread_id) in {"queued", "staff"}:
             # Somebody answers in the channel's own client: the bot only listens.
-            await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
+            await self._conversation(batch.thread_id).listen(batch.thread_id, batch.turn_id, _lines(batch))
+            return
+        batch = await answer_consents(self.pool, self.outbox, self.texts, batch)
+        if not batch.rows:
             return
         allowed = [await self.limiter.allow(batch.thread_id) for _ in batch.rows]
         if self.transcripts is not None and all(allowed):
@@ -172,14 +211,14 @@ class Jobs:
         async with self.pool.connection() as conn:
             is_muted = await desk_tickets.is_muted(conn, batch.thread_id)
         if is_muted:
-            await self.conversation.listen(batch.thread_id, batch.turn_id, _lines(batch))
+            await self._conversation(batch.thread_id).listen(batch.thread_id, batch.turn_id, _lines(batch))
             # Shown whether or not a ticket is open: nobody else answers.
             await self.outbox.relay(
                 batch.thread_id, batch.turn_id, "relay", "\n".join(line.shown for line in _lines(batch))
             )
             return
         hand_over: HandOver | None = None if all(allowed) else "rate_limited"
-        await self.conversation.customer_turn(
+        await self._conversation(batch.thread_id).customer_turn(
             batch.thread_id,
             batch.turn_id,
             _lines(batch),
@@ -205,7 +244,7 @@ class Jobs:
         await self.outbox.notify_desk(thread_id, batch.turn_id, "staff_finished", self.texts.render("desk_staff_done"))
         # No word to the customer: the session is closed, and it is WeCom that says so (doc 94669).
         reply = HumanReply(reply_id=batch.turn_id, agent="kefu", action="resume", text="")
-        await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id)
+        await self._conversation(thread_id).human_reply(thread_id, reply, ticket_id=ticket_id)
         async with self.pool.connection() as conn:
             await desk_tickets.end_transferred(conn, ticket_id)
 
@@ -213,10 +252,10 @@ class Jobs:
         turns = DeskTurns(
             pool=self.pool,
             outbox=self.outbox,
-            conversation=self.conversation,
+            conversation=self._conversation(batch.thread_id),
             texts=self.texts,
             try_question=self.try_question,
-            channel=self.channel,
+            channel=self.channels.of(batch.thread_id),
             deliveries=self.deliveries,
         )
         await turns.handle(batch)
@@ -229,7 +268,7 @@ class Jobs:
             return
         await self.outbox.notify_desk(thread_id, batch.turn_id, "resumed", row.payload["note"])
         reply = HumanReply(reply_id=batch.turn_id, agent="kefu", action="resume", text=row.text)
-        await self.conversation.human_reply(thread_id, reply, ticket_id=ticket_id)
+        await self._conversation(thread_id).human_reply(thread_id, reply, ticket_id=ticket_id)
         # A wait that was lost (the desk was switched off in between) must not keep its ticket open for ever.
         await self.outbox.close_ticket(ticket_id)
 
@@ -237,7 +276,9 @@ class Jobs:
         """Hand a turn that keeps failing to a person, so that the conversation goes on."""
         logger.error("Turn given up", extra={"action": "turn_failed", "turn_id": batch.turn_id})
         if batch.origin == "customer" and batch.attempts == MAX_ATTEMPTS:
-            await self.conversation.customer_turn(batch.thread_id, batch.turn_id, _lines(batch), hand_over="failure")
+            await self._conversation(batch.thread_id).customer_turn(
+                batch.thread_id, batch.turn_id, _lines(batch), hand_over="failure"
+            )
         text = self.texts.render("desk_failure", turn_id=batch.turn_id, text=batch.rows[0].text[:200])
         await self.outbox.notify_desk(batch.thread_id, batch.turn_id, "failure", text)
         await self.inbox.mark_handled(batch, "failed")
@@ -248,10 +289,12 @@ class Jobs:
             pool=self.pool,
             outbox=self.outbox,
             deliveries=self.deliveries,
-            channel=self.channel,
+            channels=self.channels,
             desks=self.desks,
             customers=self.customers,
             texts=self.texts,
+            first_desk=self.accounts.desk,
+            campaigns=self.outreach.gate if self.outreach else None,
         )
         await deliverer.deliver(thread_id, destination)
 
@@ -268,7 +311,7 @@ class Jobs:
         """Pull every account once more: callbacks get lost (WeCom doc 90930)."""
         del timestamp
         try:
-            account_ids = list(await self.channel.account_ids())
+            account_ids = list(await self.channels.pulled.account_ids())
         except ChannelError as error:
             logger.warning("Accounts not listed", extra={"action": "accounts_failed", "error": str(error)})
             account_ids = []
@@ -301,6 +344,12 @@ class Jobs:
         """Delete what is old, once a night."""
         del timestamp
         await self.run_retention()
+
+    async def settle_metrics(self, timestamp: int = 0) -> None:
+        """Count what is finished, before it is deleted some day."""
+        del timestamp
+        if self.settle is not None:
+            await self.settle()
 
     async def sweep(self, timestamp: int = 0) -> None:
         """Add jobs for rows whose job was lost."""

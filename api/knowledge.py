@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from api.audits import Alarm, watch_accuracy
 from api.database import Pool
+from api.observability.embeddings import CountedEmbedder
 from api.settings import Settings
 from kb.calibration import Report, calibrate
 from kb.calibrations import BaseGrader, chosen_labels, save_calibration
@@ -117,7 +118,7 @@ async def open_knowledge(settings: Settings, pool: Pool, conninfo: str) -> Async
         for name in ("embedding service", "reranking service")
     )
     async with (
-        contextlib.aclosing(make_embedder(settings.kb)) as embedder,
+        contextlib.aclosing(CountedEmbedder(make_embedder(settings.kb))) as embedder,
         open_reranker(settings.kb, rerank_breaker) as reranker,
         open_vector_index(pool, conninfo, embedder) as index,
     ):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from zoneinfo import ZoneInfo
 
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.store.postgres import AsyncPostgresStore
 from redis.asyncio import Redis
 
+from api.accounts import Account, load_accounts
+from api.channels import open_channels
+from api.checkpoints import make_saver
 from api.customers import Customers
 from api.database import Pool, open_pool
 from api.deliveries import Deliveries
@@ -24,7 +26,7 @@ from api.desk.opening import open_desks
 from api.desk.reviews import DeskReviews
 from api.desk.timers import HandoffTimers
 from api.desk.wecom_intake import WecomDeskIntake
-from api.friends.jobs import Friends, make_contacts, make_friends
+from api.friends.jobs import make_contacts, make_friends
 from api.greetings import Greetings
 from api.inbox import Inbox
 from api.job_queue import JobQueue
@@ -33,7 +35,11 @@ from api.knowledge import Knowledge, open_knowledge
 from api.learning.answers import learn
 from api.learning.misses import want_entry
 from api.learning.polish import ModelPolisher
+from api.observability.exposition import Exposition, open_exposition
+from api.observability.totals import settle
+from api.observability.turns import TurnCounter
 from api.outbox import DurableOutbox
+from api.outreach.jobs import make_outreach
 from api.retention import RetentionReport, run_retention
 from api.settings import Settings
 from api.transcripts import Transcripts
@@ -48,20 +54,21 @@ from graph.texts import PromptTexts
 from kb.chunks import Grade, Hit
 from kb.errors import KbError
 from kb.ingest import embed_waiting
+from kb.masking import Mask
+from kb.ports import Retriever
+from kb.retriever import CategoryRetriever
 from prompts.loader import load
 from prompts.rule_book import RuleBook
 from tools.answer_cache import AnswerCache
 from tools.chat_model import GuardedChatModel, make_chat_model
-from tools.memory import MemoryChannel
 from tools.model_usage import Meter
 from tools.office_hours import Reception
-from tools.ports import Channel
 from tools.rate_limit import RateLimiter
 from tools.telegram import TelegramDesk
 from tools.transcription import Transcribers, make_transcribers
+from tools.wecom.app_channel import WecomAppChannel
 from tools.wecom.callback import CallbackCrypto
-from tools.wecom.channel import WecomChannel
-from tools.wecom.client import WecomClient
+from tools.wecom.contacts import WecomContacts
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +94,10 @@ class Services:
     desk_intake: DeskIntake | None
     wecom_intake: WecomDeskIntake | None = None
     """What members do in the app's chat; None: nobody answers inside WeCom."""
+    wecom_app: WecomAppChannel | None = None
+    """The app's chat as a customers' channel; None: it is none."""
+    exposition: Exposition
+    """What /metrics serves."""
 
 
 @contextlib.asynccontextmanager
@@ -96,15 +107,21 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
     A running turn holds one connection for its lock and borrows others.
     """
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE + concurrency))
+        ring = settings.service.key_ring
+        pool = await stack.enter_async_context(open_pool(conninfo, size=POOL_SIZE + concurrency, ring=ring))
         knowledge = await stack.enter_async_context(open_knowledge(settings, pool, conninfo))
         redis = await _open_redis(settings, stack)
-        channel = await _open_channel(settings, redis, stack)
+        opened_channels = await open_channels(settings, redis, stack)
+        channels = opened_channels.channels
+        units = channels.pulled.limits.units
+        exposition = await stack.enter_async_context(
+            open_exposition(pool, units=units, zone=ZoneInfo(settings.handoff.kefu_timezone))
+        )
         opened = await open_desks(settings, redis, stack)
         desks, desk = opened.desks, opened.telegram
         queue = JobQueue()
         await stack.enter_async_context(queue.app.open_async(pool))
-        model = make_chat_model(settings.model)
+        model = make_chat_model(settings.model, Mask)
         if model is not None:
             stack.push_async_callback(model.aclose)
         texts = PromptTexts()
@@ -112,7 +129,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         outbox = DurableOutbox(
             pool,
             queue,
-            split=channel.split,
+            split=channels.split,
             has_desk=bool(desks),
             shortened=texts.render("shortened"),
             first_webhooks=desks.first_groups,
@@ -123,11 +140,11 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             grader=knowledge.grader,
             outbox=outbox,
             texts=texts,
-            reader=_make_reader(redis, model, meter),
+            reader=_make_reader(AnswerCache(redis, sealer=ring), model, meter),
             summariser=ModelSummariser(model, meter=meter) if model else None,
             hours=Reception(settings.handoff.hours),
             rules=RuleBook(settings.handoff.kefu_rules_file),
-            profiles=Profiles(AsyncPostgresStore(pool)),
+            profiles=Profiles(AsyncPostgresStore(pool), seal=ring.seal if ring else str),
         )
         context = Context(
             top_k=settings.kb.kb_top_k,
@@ -136,10 +153,17 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             handoff_mode=settings.handoff.kefu_handoff_mode,
         )
         polisher = ModelPolisher(model, seconds=settings.model.llm_timeout_seconds) if model else None
-        saver = make_saver(pool)
-        graph = build(ports).compile(checkpointer=saver)
-        conversation = Conversation(graph, outbox, context, assistant=Assistant(ports), profiles=ports.profiles)
+        saver = make_saver(pool, ring)
+        observer = TurnCounter()
+
+        def converse(with_ports: Ports) -> Conversation:
+            graph, assistant = build(with_ports).compile(checkpointer=saver), Assistant(with_ports)
+            return Conversation(graph, outbox, context, assistant=assistant, profiles=ports.profiles, observer=observer)
+
+        accounts = load_accounts(settings.service.kefu_accounts_file)
+        own_ports = {name: _ports_of(account, ports, knowledge) for name, account in accounts.by_name.items()}
         transcribers = await _open_transcribers(settings, stack)
+        contacts = await _open_contacts(settings, redis, stack)
 
         async def retention() -> RetentionReport:
             # First what people answered becomes drafts: afterwards the old texts are gone.
@@ -158,11 +182,13 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             queue=queue,
             inbox=inbox,
             outbox=outbox,
-            deliveries=Deliveries(pool, queue, limits=channel.limits, split=channel.split),
-            conversation=conversation,
-            channel=channel,
+            deliveries=Deliveries(pool, queue, limits=channels.limits, split=channels.split),
+            conversation=converse(ports),
+            accounts=accounts,
+            own_conversations={name: converse(own) for name, own in own_ports.items()},
+            channels=channels,
             desks=desks,
-            customers=Customers(pool, channel),
+            customers=Customers(pool, channels),
             texts=texts,
             limiter=RateLimiter(redis, per_minute=settings.service.kefu_customer_messages_per_minute),
             timers=HandoffTimers(
@@ -173,23 +199,27 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
                 settings.handoff,
                 other_desks=desks.lines(outbox),
                 take_minutes=settings.service.kefu_take_minutes,
+                texts_of=lambda thread_id: own_ports[own.name].texts if (own := accounts.of(thread_id)) else texts,
             ),
             embed_waiting=embed,
             run_retention=retention,
+            settle=partial(settle, pool),
             keep_calibrated=partial(knowledge.keep_calibrated, DeskNews(outbox=outbox, texts=texts).drift),
             greetings=Greetings(
                 pool=pool,
                 inbox=inbox,
-                channel=channel,
-                customers=Customers(pool, channel),
+                channel=channels.pulled,
+                customers=Customers(pool, channels),
                 texts=texts,
                 questions=settings.welcome.kefu_greeting_questions,
                 company=settings.welcome.kefu_company,
+                categories=accounts.categories,
             ),
-            friends=await _open_friends(settings, pool, redis, stack),
+            friends=make_friends(pool, contacts, settings.welcome) if contacts else None,
+            outreach=make_outreach(settings, pool, outbox, Customers(pool, channels), contacts),
             try_question=try_question,
             reviews=reviews,
-            transcripts=Transcripts(pool=pool, channel=channel, transcriber=transcribers),
+            transcripts=Transcripts(pool=pool, channels=channels, transcriber=transcribers),
         )
         jobs.register()
         desk_inbox = DeskInbox(
@@ -197,8 +227,8 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             queue,
             outbox,
             texts,
-            split=channel.split,
-            limits=channel.limits,
+            split=channels.split,
+            limits=channels.limits,
             take_minutes=settings.service.kefu_take_minutes,
             request_entry=want_entry,
             take_review=reviews.take,
@@ -220,13 +250,23 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             desk=desk,
             desk_intake=intake,
             wecom_intake=wecom_intake,
+            wecom_app=opened_channels.app,
+            exposition=exposition,
         )
 
 
-def _make_reader(redis: Redis | None, model: GuardedChatModel | None, meter: Meter) -> ModelReader | None:
+def _ports_of(account: Account, ports: Ports, knowledge: Knowledge) -> Ports:
+    """Return what a graph is built with for an account that differs."""
+    retriever: Retriever = knowledge.retriever
+    if account.categories is not None:
+        retriever = CategoryRetriever(knowledge.retriever, account.categories)
+    return replace(ports, texts=PromptTexts(account.texts), retriever=retriever)
+
+
+def _make_reader(cache: AnswerCache, model: GuardedChatModel | None, meter: Meter) -> ModelReader | None:
     if model is None:
         return None
-    return ModelReader(model, model_id=model.model_name, cache=AnswerCache(redis), meter=meter)
+    return ModelReader(model, model_id=model.model_name, cache=cache, meter=meter)
 
 
 async def _learn(knowledge: Knowledge, polisher: ModelPolisher | None) -> None:
@@ -234,14 +274,6 @@ async def _learn(knowledge: Knowledge, polisher: ModelPolisher | None) -> None:
         await learn(knowledge.pool, knowledge.embedder, polisher=polisher, actor="kefu")
     except KbError as error:
         logger.warning("No drafts from people's answers", extra={"action": "learn_failed", "error": str(error)})
-
-
-def make_saver(pool: Pool) -> AsyncPostgresSaver:
-    """Build the checkpointer over our pool; its tables are made by the migration."""
-    saver = AsyncPostgresSaver(pool, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-    # Its one lock per instance would run all conversations through one connection at a time; the pool needs none.
-    saver.lock = contextlib.nullcontext()  # type: ignore[assignment]
-    return saver
 
 
 async def _open_transcribers(settings: Settings, stack: contextlib.AsyncExitStack) -> Transcribers | None:
@@ -260,26 +292,11 @@ async def _open_redis(settings: Settings, stack: contextlib.AsyncExitStack) -> R
     return redis
 
 
-async def _open_channel(settings: Settings, redis: Redis | None, stack: contextlib.AsyncExitStack) -> Channel:
+async def _open_contacts(
+    settings: Settings, redis: Redis | None, stack: contextlib.AsyncExitStack
+) -> WecomContacts | None:
     wecom = settings.wecom
-    if not wecom.is_configured:
-        logger.warning("WeCom is not configured: no customer reaches this service", extra={"action": "wecom_off"})
-        return MemoryChannel()
-    client = WecomClient(
-        api_base=wecom.wecom_api_base, corp_id=wecom.wecom_corp_id, secret=wecom.kf_secret, redis=redis
-    )
-    await stack.enter_async_context(client)
-    return WecomChannel(client)
-
-
-async def _open_friends(
-    settings: Settings, pool: Pool, redis: Redis | None, stack: contextlib.AsyncExitStack
-) -> Friends | None:
-    wecom = settings.wecom
-    if not wecom.is_configured:
-        return None
-    contacts = await stack.enter_async_context(make_contacts(wecom, redis))
-    return make_friends(pool, contacts, settings.welcome)
+    return await stack.enter_async_context(make_contacts(wecom, redis)) if wecom.is_configured else None
 
 
 def _make_crypto(settings: Settings) -> CallbackCrypto | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from psycopg.types.json import Jsonb
 
 from api import media
-from api.database import Connection, Pool, storable
+from api.database import Connection, Pool, personal, storable
 from api.job_queue import JobQueue
 from tools.errors import OvertakenError
 from tools.messages import Choice, DeskButton, DeskEvent, DeskName, Handoff, Menu, delivery_key
@@ -50,7 +50,7 @@ class DurableOutbox:
         pool: Pool,
         queue: JobQueue,
         *,
-        split: Callable[[str], list[str]],
+        split: Callable[[str, str], list[str]],
         has_desk: bool,
         shortened: str = "…",
         first_webhooks: Sequence[str] = (),
@@ -71,12 +71,12 @@ class DurableOutbox:
         Raises:
             OvertakenError: the customer wrote on, or took a message back, before anything of this turn was said.
         """
-        pieces = self._split(text) if part == "human" else self._shorten(self._split(text))
+        pieces = self._split(thread_id, text) if part == "human" else self._shorten(thread_id, text)
         payloads: list[dict[str, Any]] = [{"text": piece, "sources": list(sources)} for piece in pieces]
         async with self._pool.connection() as conn, conn.transaction():
             await self._refuse_if_overtaken(conn, thread_id, turn_id)
             if part == "human" and (sent := await media.desk_file(conn, thread_id, turn_id)):
-                payloads = self._with_file(sent)
+                payloads = self._with_file(thread_id, sent)
             await self._put(
                 conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=payloads
             )
@@ -85,14 +85,24 @@ class DurableOutbox:
                     "update tickets set answered_at = now() where thread_id = %s and closed_at is null", (thread_id,)
                 )
 
-    def _with_file(self, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _with_file(self, thread_id: str, sent: Mapping[str, Any]) -> list[dict[str, Any]]:
         file = {"text": media.words({"media": sent["media"]}), "sources": [], "media": sent["media"]}
-        pieces = self._split(sent["text"]) if sent.get("text") else []
+        pieces = self._split(thread_id, sent["text"]) if sent.get("text") else []
         return [file, *({"text": piece, "sources": []} for piece in pieces)]
 
-    async def tell(self, conn: Connection, thread_id: str, turn_id: str, part: str, text: str) -> None:
-        """Tell the customer something of our own accord within the caller's transaction."""
-        payloads = [{"text": piece, "sources": []} for piece in self._shorten(self._split(text))]
+    async def tell(
+        self,
+        conn: Connection,
+        thread_id: str,
+        turn_id: str,
+        part: str,
+        text: str,
+        *,
+        marks: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Tell the customer something of our own accord within the caller's transaction; `marks` stay on its rows."""
+        pieces = self._shorten(thread_id, text)
+        payloads = [{"text": piece, "sources": [], **(marks or {})} for piece in pieces]
         await self._put(
             conn, thread_id=thread_id, destination="customer", turn_id=turn_id, part=part, payloads=payloads
         )
@@ -119,7 +129,7 @@ class DurableOutbox:
                 (
                     choice.thread_id,
                     choice.turn_id,
-                    storable(choice.question),
+                    personal(choice.question),
                     Jsonb(list(choice.shown)),
                     choice.entry_id,
                     choice.source,
@@ -127,11 +137,12 @@ class DurableOutbox:
                 ),
             )
 
-    def _shorten(self, pieces: list[str]) -> list[str]:
+    def _shorten(self, thread_id: str, text: str) -> list[str]:
+        pieces = self._split(thread_id, text)
         if len(pieces) <= MAX_PARTS:
             return pieces
         kept, last = pieces[: MAX_PARTS - 1], pieces[MAX_PARTS - 1]
-        while len(self._split(last + self._shortened)) > 1:
+        while len(self._split(thread_id, last + self._shortened)) > 1:
             last = last[: -len(self._shortened)]
         return [*kept, last + self._shortened]
 
@@ -154,7 +165,7 @@ class DurableOutbox:
                     handoff.ticket_id,
                     handoff.thread_id,
                     handoff.reason,
-                    handoff.draft,
+                    personal(handoff.draft),
                     handoff.priority,
                     handoff.rule,
                     self._has_desk,
@@ -165,7 +176,7 @@ class DurableOutbox:
                 " select %s, coalesce((select customer_id from conversations where thread_id = %s), ''),"
                 " %s, %s, %s, %s, %s on conflict do nothing",
                 (
-                    handoff.question,
+                    personal(handoff.question),
                     handoff.thread_id,
                     handoff.ticket_id,
                     handoff.thread_id,
@@ -285,6 +296,6 @@ class DurableOutbox:
             await conn.execute(
                 "insert into outbox (thread_id, destination, message_key, turn_id, part, payload)"
                 " values (%s, %s, %s, %s, %s, %s) on conflict (message_key) do nothing",
-                (thread_id, destination, key, turn_id, name, Jsonb(storable(payload))),
+                (thread_id, destination, key, turn_id, name, personal(payload)),
             )
         await self._queue.deliver(conn, thread_id, destination)

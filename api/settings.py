@@ -12,6 +12,10 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
+from api.accounts import VARIABLE, load_accounts
+from api.encryption import KeyRing
+from api.outreach.law import PER_MONTH_AT_MOST
+from api.outreach.quiet import QuietHours
 from kb.settings import KbSettings
 from tools.errors import ConfigurationError
 from tools.office_hours import OfficeHours, zone_named
@@ -24,15 +28,31 @@ class ServiceSettings(Slice):
     kb_db_url: SecretStr | None = None
     """Empty: an embedded PostgreSQL in `KEFU_DATA_DIR`."""
     kefu_data_dir: Path = Path(".kefu")
+    data_encryption_key: SecretStr | None = None
+    """Keys for personal data at rest, 32 bytes in base64, comma separated, the current one first; empty: not sealed."""
     api_token: SecretStr | None = None
     kefu_burst_seconds: float = Field(default=2, ge=0, le=30)
     """Customers type in short lines: how long to wait for the next one before answering."""
     kefu_customer_messages_per_minute: int = Field(default=30, ge=1)
     """What one customer may write before the bot stops answering for a while."""
+    kefu_accounts_file: Path | None = None
+    """What single accounts and channels have of their own; empty: all are alike."""
     kefu_take_minutes: float = Field(default=15, gt=0)
     """How long a ticket stays with somebody at the desk who does nothing."""
     kefu_log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     kefu_log_format: str = Field(default="console", pattern=r"^(console|json)$")
+
+    @field_validator("data_encryption_key")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            KeyRing.parse(value.get_secret_value())
+        return value
+
+    @property
+    def key_ring(self) -> KeyRing | None:
+        """What seals personal data; None: nothing does."""
+        return KeyRing.parse(self.data_encryption_key.get_secret_value()) if self.data_encryption_key else None
 
     @field_validator("kb_db_url")
     @classmethod
@@ -126,6 +146,30 @@ class WelcomeSettings(Slice):
         return tuple(tag for tag in tags if tag not in {"", "-"})
 
 
+class OutreachSettings(Slice):
+    """What campaigns may do."""
+
+    kefu_outreach_per_month: int = 4
+    """Messages a customer gets in a calendar month from all campaigns together."""
+    kefu_outreach_quiet: str = "21:00-09:00"
+    """When nothing is sent, in `KEFU_TIMEZONE`."""
+
+    @field_validator("kefu_outreach_per_month")
+    @classmethod
+    def _is_allowed(cls, value: int) -> int:
+        if not 1 <= value <= PER_MONTH_AT_MOST:
+            raise ValueError(
+                f"{value} is not 1 to {PER_MONTH_AT_MOST}; WeCom lets a customer get one message a day; example: 4"
+            )
+        return value
+
+    @field_validator("kefu_outreach_quiet")
+    @classmethod
+    def _are_quiet_hours(cls, value: str) -> str:
+        QuietHours.parse(value, "UTC")
+        return value
+
+
 def _is_postgres_url(text: str) -> bool:
     try:
         conninfo_to_dict(text)
@@ -147,6 +191,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     handoff: HandoffSettings = field(default_factory=HandoffSettings)
     welcome: WelcomeSettings = field(default_factory=WelcomeSettings)
+    outreach: OutreachSettings = field(default_factory=OutreachSettings)
 
 
 def load_settings() -> Settings:
@@ -164,7 +209,18 @@ def load_settings() -> Settings:
         raise ConfigurationError(".env: is not UTF-8; save it again with that encoding") from None
     if problem := wecom_desk_problem(settings):
         raise ConfigurationError(problem)
+    _check_accounts(settings)
     return settings
+
+
+def _check_accounts(settings: Settings) -> None:
+    desks = {channel.kind for channel in settings.telegram.channels}
+    is_asked = settings.telegram.notification_enabled
+    for account in load_accounts(settings.service.kefu_accounts_file).by_name.values():
+        if is_asked and account.desk is not None and account.desk not in desks:
+            raise ConfigurationError(
+                f"{VARIABLE}: {account.name}: desk {account.desk} is not one of those in NOTIFICATION_CHANNEL"
+            )
 
 
 def wecom_desk_problem(settings: Settings) -> str:
@@ -202,6 +258,7 @@ def variable_names() -> list[str]:
         RetentionSettings,
         HandoffSettings,
         WelcomeSettings,
+        OutreachSettings,
         WecomSettings,
         TelegramSettings,
         RedisSettings,

@@ -6,13 +6,12 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
-from psycopg.types.json import Jsonb
-
-from api.database import Pool, storable
+from api.channels import Channels
+from api.database import Pool, personal
 from api.inbox import Batch, InboxRow
 from tools.errors import BadRequestError, ChannelError, ModelUnavailableError
 from tools.messages import Media, MediaKind
-from tools.ports import Channel, Transcriber
+from tools.ports import Transcriber
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class Transcripts:
     """Puts the files of a turn into words; callers hold the conversation's lock."""
 
     pool: Pool
-    channel: Channel
+    channels: Channels
     transcriber: Transcriber | None = None
     """None: files stay what they are."""
 
@@ -35,16 +34,17 @@ class Transcripts:
         """Return the turn with what its files say; what could not be found out stays as it is."""
         waiting = [row for row in batch.rows if _media_of(row) and "words" not in row.payload]
         chosen = [row for row in waiting if self.transcriber and self.transcriber.can_read(row.kind)][-AT_MOST:]
-        found = dict(zip([row.id for row in chosen], await asyncio.gather(*map(self._words, chosen)), strict=True))
+        words = await asyncio.gather(*(self._words(batch.thread_id, row) for row in chosen))
+        found = dict(zip([row.id for row in chosen], words, strict=True))
         return replace(batch, rows=tuple(_with_words(row, found.get(row.id)) for row in batch.rows))
 
-    async def _words(self, row: InboxRow) -> str | None:
+    async def _words(self, thread_id: str, row: InboxRow) -> str | None:
         """Return what a file says, and keep it, so that a turn that is tried again does not pay again."""
         media = _media_of(row)
         assert media is not None, "chosen for its file"
         assert self.transcriber is not None, "chosen because it can be read"
         try:
-            words = await self.transcriber.transcribe(await self.channel.fetch(media))
+            words = await self.transcriber.transcribe(await self.channels.of(thread_id).fetch(media))
         except BadRequestError as error:
             # For good: it is not asked for again.
             logger.info("A file is not read", extra={"action": "transcript_refused", "error": str(error)})
@@ -54,7 +54,7 @@ class Transcripts:
             return None
         async with self.pool.connection() as conn:
             await conn.execute(
-                "update inbox set payload = payload || %s where id = %s", (Jsonb(storable({"words": words})), row.id)
+                "update inbox set payload = payload || %s where id = %s", (personal({"words": words}), row.id)
             )
         return words
 

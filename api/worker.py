@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from api.job_queue import DESK, FAST, TURNS
 from api.jobs import STALLED_AFTER
 from api.lifespan import Services
+from api.observability.following import follow_job
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ async def run_worker(services: Services, *, concurrency: int) -> None:
             shutdown_graceful_timeout=GRACE_SECONDS,
             delete_jobs="always",
             install_signal_handlers=False,
+            worker_middleware=[follow_job],
         )
 
     async def reconcile_once() -> None:

@@ -19,6 +19,7 @@ from langgraph.types import Command, StateSnapshot
 
 from graph.assist import Assistant
 from graph.context import Context
+from graph.observer import Observer
 from graph.profile import Profiles
 from graph.state import Assistance, CustomerState, InputState, State, Turn, TurnLine
 from graph.told import told_in
@@ -37,6 +38,9 @@ LAST_NODE = "remember"
 """What a handoff ends with."""
 
 RESUMES_AT_MOST = 4
+
+ASKING = frozenset({"question", "chosen", "none_of_these"})
+"""Turns that have questions of their own."""
 
 STRICT_RESUME = "__pregel_strict_resume"
 """LangGraph's switch that refuses to resume an interrupt that is not pending; without it a wrong id is ignored."""
@@ -78,12 +82,14 @@ class Conversation:
         *,
         assistant: Assistant | None = None,
         profiles: Profiles | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._graph = graph
         self._outbox = outbox
         self._context = context
         self._assistant = assistant if context.handoff_mode == "assist" else None
         self._profiles = profiles
+        self._observer = observer
 
     async def customer_turn(
         self,
@@ -240,12 +246,19 @@ class Conversation:
         if is_same and not snapshot.next:
             return
         if is_same and turn.get("intent") not in {"failure", "rate_limited"}:
-            await self._run(None, turn["thread_id"])
+            self._observe(await self._run(None, turn["thread_id"]))
             return
-        await self._run({"messages": list(messages), "turn": turn}, turn["thread_id"])
+        self._observe(await self._run({"messages": list(messages), "turn": turn}, turn["thread_id"]))
 
-    async def _run(self, run_input: InputState | Command[object] | None, thread_id: str) -> None:
-        await self._graph.ainvoke(
+    def _observe(self, values: State) -> None:
+        """Tell who looks on; the questions of a turn that asked none are those of an earlier one."""
+        turn = values["turn"]
+        if self._observer is not None and turn.get("speaker") == "customer":
+            questions = values.get("questions") if turn.get("intent") in ASKING else None
+            self._observer.decided(turn, questions or [])
+
+    async def _run(self, run_input: InputState | Command[object] | None, thread_id: str) -> State:
+        values = await self._graph.ainvoke(
             run_input,
             self._config(thread_id),
             context=self._context,
@@ -253,6 +266,7 @@ class Conversation:
         )
         # Reached at the end or at a wait only: a run that broke off goes on from what it saved.
         await self._forget_steps(thread_id)
+        return cast("State", values)
 
     async def _forget_steps(self, thread_id: str) -> None:
         """Keep only the thread's latest checkpoint, which holds an open wait too."""

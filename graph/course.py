@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from graph.lines import MAX_SHOWN
+from graph.lines import MAX_SHOWN, identity_of
 from graph.questions import decision_of
 from graph.state import Course, Question, State, Turn
 from tools.messages import Mood
@@ -35,8 +35,12 @@ def begun(state: State, *, mood: Mood, shown: str) -> Course:
 
 
 def with_questions(course: Course, questions: Sequence[Question]) -> Course:
-    """Take down what is asked; the cards belong to it from now on."""
-    return {**course, "asked": [*course.get("asked", []), *_tidied(questions)][-ASKED:], "shown": ""}
+    """Take down what is asked, and about what; the cards belong to it from now on."""
+    before, new = _asked(course), _tidied(questions)
+    # Without a card of its own a question goes on about the one before it.
+    about = _about(questions) or (before[-1][1] if before else "")
+    asked = [*before, *((text, about) for text in new)][-ASKED:]
+    return {**course, "asked": [text for text, _ in asked], "asked_about": [card for _, card in asked], "shown": ""}
 
 
 def with_mood(course: Course, mood: Mood) -> Course:
@@ -58,13 +62,18 @@ def settled(state: State) -> Course:
 
 def relieved(course: Course) -> Course:
     """Return the course once a person was called: what led there does not count twice."""
-    return {**course, "moods": [], "asked": [], "unsure_turns": 0}
+    return {**course, "moods": [], "asked": [], "asked_about": [], "unsure_turns": 0}
 
 
 def repeats(course: Course, questions: Sequence[Question]) -> int:
-    """Tell how often the question of this turn that was asked most often was asked, this time included."""
-    asked = course.get("asked", [])
-    return max((asked.count(text) if text else 0 for text in _tidied(questions)), default=1)
+    """Tell how often the question of this turn that was asked most often was asked, this time included.
+
+    「这个多少钱」 about another card is another question; about no card it may be about any.
+    """
+    asked = _asked(course)
+    about = _about(questions) or (asked[-1][1] if asked else "")
+    same = [text for text, card in asked if not card or not about or card == about]
+    return max((same.count(text) if text else 0 for text in _tidied(questions)), default=1)
 
 
 def mood_of(course: Course) -> Mood:
@@ -82,3 +91,14 @@ def _tidied(questions: Sequence[Question]) -> list[str]:
     # The lines of a burst, each once; all of them together only where they are one question anyway.
     singles = [question for question in questions if not question["is_whole"] or len(questions) == 1]
     return list(dict.fromkeys(tidy(question["text"]) for question in singles))
+
+
+def _asked(course: Course) -> list[tuple[str, str]]:
+    """Return the latest questions with what they were about."""
+    asked, about = course.get("asked", []), course.get("asked_about", [])
+    return list(zip(asked, [""] * (len(asked) - len(about)) + about, strict=True))
+
+
+def _about(questions: Sequence[Question]) -> str:
+    shown = next((question["shown"] for question in questions if question.get("shown")), "")
+    return identity_of(shown)

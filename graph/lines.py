@@ -36,6 +36,7 @@ KIND_WORDS = {
 
 _LABEL = re.compile(r"\[[^\]]{1,8}\]\s*")
 _DETAILS = re.compile(r"\s\(|\s\d+(?:\.\d+)? 元|\s订单号 ")
+_ORDER_NUMBER = re.compile(r"\s(订单号 .+)$")
 
 
 def said(line: TurnLine) -> str:
@@ -65,6 +66,12 @@ def topic_of(card: str) -> str:
     """Return what a card is about: its first line without label, price, state and number."""
     first = _LABEL.sub("", next(iter(card.splitlines()), ""), count=1)
     return _DETAILS.split(first, maxsplit=1)[0].strip()
+
+
+def identity_of(cards: str) -> str:
+    """Return what tells these cards from others: of an order its number, because its state changes."""
+    names = (found[1] if (found := _ORDER_NUMBER.search(line)) else line for line in cards.splitlines())
+    return "\n".join(dict.fromkeys(names))
 
 
 def _is_card(line: TurnLine) -> bool:

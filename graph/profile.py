@@ -44,8 +44,12 @@ class ProfileFact(TypedDict):
 class Profiles:
     """Customers' facts in LangGraph's store, one item for each conversation."""
 
-    def __init__(self, store: BaseStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: BaseStore, *, seal: Callable[[str], str] = str, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`seal` makes a value unreadable at rest; the store opens what it reads."""
         self._store = store
+        self._seal = seal
         self._clock = clock
 
     async def facts(self, thread_id: str) -> list[ProfileFact]:
@@ -66,7 +70,14 @@ class Profiles:
             fact = ProfileFact(kind=told.kind, value=told.value, message_id=message_id, at=at, said_by=said_by)
             facts = _with(facts, fact)
         if facts != before:
-            await self._store.aput(NAMESPACE, thread_id, {"facts": facts[-MAX_FACTS:]}, index=False)
+            kept = [self._sealed(fact) for fact in facts[-MAX_FACTS:]]
+            await self._store.aput(NAMESPACE, thread_id, {"facts": kept}, index=False)
+
+    def _sealed(self, fact: ProfileFact) -> ProfileFact:
+        sealed = ProfileFact(**{**fact, "value": self._seal(fact["value"])})
+        if "earlier" in fact:
+            sealed["earlier"] = [Earlier(**{**past, "value": self._seal(past["value"])}) for past in fact["earlier"]]
+        return sealed
 
     async def forget(self, thread_id: str) -> None:
         """Erase everything known of a customer."""

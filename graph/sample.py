@@ -12,6 +12,7 @@ from graph.texts import PromptTexts
 from kb.chunks import Chunk
 from kb.confidence import CalibratedGrader, default_calibration
 from kb.embeddings import make_embedder
+from kb.masking import Mask
 from kb.memory import MemoryRetriever
 from kb.settings import KbSettings
 from kb.splitter import split_markdown
@@ -33,7 +34,7 @@ def sample_ports(outbox: MemoryOutbox | None = None) -> Ports:
     """Build the ports; the sample is read and embedded at the first question."""
     settings = KbSettings()
     embedder = make_embedder(settings)
-    model = make_chat_model(ModelSettings())
+    model = make_chat_model(ModelSettings(), Mask)
     return Ports(
         retriever=MemoryRetriever(sample_chunks, embedder),
         grader=CalibratedGrader(default_calibration(settings.max_wrong_answer_rate)),

@@ -85,6 +85,8 @@ class Course(TypedDict, total=False):
     """Of the latest turns, newest last."""
     asked: list[str]
     """The latest questions, tidied, newest last."""
+    asked_about: list[str]
+    """What each of these was about, a card or an order; empty when nothing was shown, missing in older checkpoints."""
     unsure_turns: int
     """Turns in a row in which the bot was not sure."""
     courtesy: str

@@ -27,7 +27,7 @@ MAX_SUMMARY = 400
 MAX_LINES = 60
 """The last lines a model is shown."""
 
-_WORDING: frozenset[Doubt] = frozenset({"wording", "language", "denial", "name"})
+_WORDING: frozenset[Doubt] = frozenset({"wording", "language", "denial", "name", "inside", "order"})
 """Doubts that do not count: a summary says it in its own words. A number, a date or a promise nobody gave does."""
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)

@@ -11,10 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from graph.facts import Kind, facts_of, offers
+from graph.facts import Fact, Kind, facts_of, offers
+from graph.overreach import INSIDE, PROMISES, gives_orders, has_markup, oversteps
 from graph.units import UNITS, plain
 
-Doubt = Kind | Literal["name", "quote", "promise", "denial", "wording", "language"]
+Doubt = Kind | Literal["name", "quote", "promise", "denial", "wording", "language", "markup", "inside", "order"]
 """What an answer claims that its sources do not."""
 
 MIN_SHARED = 0.5
@@ -23,9 +24,13 @@ MIN_SHARED = 0.5
 MIN_SHARED_BY_CLAUSE = 0.25
 """The same for each clause of more than a few words: nothing is smuggled in behind what is true."""
 
+MIN_SHARED_BY_NEWS = 0.3
+"""Share of the neighbouring characters of what is not said word for word that must stand like that in the sources."""
+
 _CLAUSE_WORDS = 4
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_RUN = re.compile(r"[\u3400-\u9fff]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _QUOTED = re.compile(r"「(.+?)」|『(.+?)』|《(.+?)》|【(.+?)】|“(.+?)”|\"(.+?)\"|‘(.+?)’|(?<!\w)'(.+?)'(?!\w)")
 _NAME = re.compile(r"[a-z][a-z\d]*(?:[-'’.&+][a-z\d]+)*", re.IGNORECASE | re.ASCII)
@@ -43,30 +48,8 @@ _UNITS = frozenset({*UNITS, "mg"})
 _COUNTS = re.compile(r"\d\s*#|#\s*\d")
 _NAMELESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+|(?<=\d)\s*x\s*(?=\d)", re.IGNORECASE)
 
-_PROMISES = tuple(
-    re.compile(words)
-    for words in (
-        r"免费|不收费|不收取|无需付费|不用付|免运费|免邮|包邮|(?<!feel )\bfree\b|no (?:extra )?(?:charge|cost)",
-        r"赠|送您|送你|送一|免单|白送|获得|领取|\bgifts?\b|\bcomplimentary\b",
-        r"终身|永久|终生|永远|\blifetime\b|\bforever\b",
-        r"保证|包您|承诺|担保|\bguarantee",
-        r"全额|\bfull refund|\bin full\b|\bfully refund",
-        r"赔|补偿|\bcompensat",
-        r"优惠|打折|折扣|特价|减免|半价|\bdiscounts?\b|\boff\b|\bcoupons?\b",
-        r"今天|今日|当天|当日|\btoday\b|\bsame[- ]day\b",
-        r"明天|明日|次日|隔天|\btomorrow\b|\bnext[- ]day\b",
-        r"立即|立刻|马上|即时|\bimmediately\b|\binstantly\b|\bright away\b|\bat once\b",
-        r"今晚|\btonight\b",
-        r"后天|下周|下个?月|\bnext (?:week|month)\b",
-        r"周末|\bweekends?\b",
-        r"节假日|假日|春节|国庆|元旦|\bholidays?\b",
-        r"随时(?!联系|咨询|告诉|问|找|回复|为您|欢迎)|任何时候|\banytime\b|\bany time\b|\b24/7\b",
-        r"无限|不限|\bunlimited\b",
-    )
-)
-"""Words that bind the shop; an answer may use one only where its sources do."""
-
 _CLAUSE_END = re.compile(r"[,.;:!?、。；：！？\n]")
+_CLAUSE_OF_NUMBERS = re.compile(r"(?<!\d)[,.:]|[,.:](?!\d)|[;!?。；！？\n]")
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]{3,}")
 _COURTESY = re.compile(
     "亲爱的|亲亲|您好|你好|抱歉|不好意思|感谢|谢谢|请您|麻烦|如果|需要的话|可以|我们|咱们|关于|根据|目前|如有|其他|问题|疑问|随时"
@@ -89,6 +72,12 @@ _A_NOT_A = re.compile(r"([\u3400-\u9fff])[不没]\1")
 _NO_DENIAL = re.compile(
     "不好意思|不客气|不用担心|不仅|不但|不过|不同|不错|没关系|没问题|无论|不管|特别|分别|区别|级别|类别|别人"
 )
+_ASKED = re.compile(r"[^。！!？?\n]*[?？]")
+"""A question affirms nothing."""
+_EXCEPTED = re.compile(r"([^,;:。，；：！!？?\n]+?)除外")
+_EXCEPTS = re.compile(r"除外|除了|不|无法|非|未|\b(?:not|except)\b")
+_YES = re.compile(r"(?:^|[,.;!?、。；！？\n])\s*(?:可以|能|行|支持)(?:的|呀|哦|啊)*\s*(?:$|[,.;!?、。；！？\n])")
+_REFUSES = re.compile(r"(?m)^[^,.;:!?、。；：！？\n]{0,12}?(?:不支持|不能|不可以?|无法|不行|不提供)")
 _DENIED = re.compile(
     r"(?:无法|禁止|拒绝|谢绝|不|没有?|無|无|未|非|勿|别|\b(?:not|no|never|without|cannot)\b|n['’]t\b)"
     r"(?:会|能|可以|可|需要?|用|得|再|予|被|是| |\b(?:be|been|a|an|any|the|to|able|yet)\b)*"
@@ -109,28 +98,94 @@ def doubts(answer: str, sources: Sequence[str], *, question: str = "") -> list[D
     found: set[Doubt] = set()
     claims, offered = facts_of(said), facts_of(known, is_source=True)
     found.update(claim.kind for claim in claims if not offers(offered, claim))
-    if not all(_is_named(name, known) for name in _names(said)):
+    if not all(_is_named(name, known) for name in _names(said, among_han=_is_han(known))):
         found.add("name")
     squeezed = _squeeze(known)
     if any(_squeeze(quoted) not in squeezed for quoted in _quotations(said)):
         found.add("quote")
     lower, known_lower = said.lower(), known.lower()
-    if any(words.search(lower) and not words.search(known_lower) for words in _PROMISES):
+    found.update(_oversteps(lower, known_lower))
+    each = [plain(source).lower() for source in sources]
+    found.update(_number_elsewhere(lower, claims, each))
+    if _promises_elsewhere(lower, each):
         found.add("promise")
-    if _contradicts(lower, known_lower):
+    news = "\n".join(_news(lower, squeezed))
+    if any(_contradicts(part, known_lower) for part in (lower, news)):
         found.add("denial")
     # A bare yes could mean anything.
-    if not (_words(lower) or claims) or (_is_han(known) == _is_han(said) and _is_foreign(lower, known_lower)):
+    if not (_words(lower) or claims) or (_HAN.search(said) and _is_han(known) and _is_news(news, known_lower)):
+        found.add("wording")
+    if _is_han(known) == _is_han(said) and _is_foreign(lower, known_lower):
         found.add("wording")
     if _HAN.search(question) and not _HAN.search(said):
         found.add("language")
     return sorted(found)
 
 
-def _names(text: str) -> list[str]:
-    """Return the names in Latin letters: in a Chinese text every word, in others what is written like a name."""
+def _oversteps(answer: str, source: str) -> set[Doubt]:
+    found: set[Doubt] = set()
+    if oversteps(answer, source, PROMISES):
+        found.add("promise")
+    if oversteps(answer, source, INSIDE):
+        found.add("inside")
+    if has_markup(answer, source):
+        found.add("markup")
+    if gives_orders(source):
+        found.add("order")
+    return found
+
+
+def _promises_elsewhere(answer: str, sources: Sequence[str]) -> bool:
+    """Whether a clause binds the shop with a word that the sources have only about another matter."""
+    bound = (
+        (clause, kind, match)
+        for clause in _CLAUSE_END.split(answer)
+        for kind in PROMISES
+        if (match := kind.search(clause))
+    )
+    for clause, kind, match in bound:
+        words = _words(clause) - _words(match.group())
+        backing = [source for source in sources if kind.search(source) and _is_han(source) == _is_han(clause)]
+        if backing and max(len(words & _words(source)) for source in backing) < MIN_SHARED * len(words):
+            return True
+    return False
+
+
+def _number_elsewhere(answer: str, claims: set[Fact], sources: Sequence[str]) -> set[Doubt]:
+    """Name the facts that several sources have only about another matter than the clause which tells them."""
+    apart = [source for source in sources if not any(source in other and source != other for other in sources)]
+    if len(set(apart)) < 2:
+        return set()
+    found: set[Doubt] = set()
+    for clause in _CLAUSE_OF_NUMBERS.split(answer):
+        words = _words(clause)
+        near = [source for source in apart if len(words & _words(source)) >= MIN_SHARED * len(words)]
+        if len(words) > 1 and near and _is_han(clause) == _is_han(near[0]):
+            offered = set[Fact]().union(*(facts_of(source, is_source=True) for source in near))
+            found.update(claim.kind for claim in facts_of(clause) & claims if not offers(offered, claim))
+    return found
+
+
+def _news(answer: str, squeezed: str) -> list[str]:
+    """Return the clauses that no source has word for word: behind what is true nothing else may hide."""
+    return [clause for clause in _CLAUSE_END.split(answer) if _squeeze(clause) not in squeezed]
+
+
+def _is_news(news: str, source: str) -> bool:
+    """Whether what is not said word for word is made of other words than the sources."""
+    runs = _RUN.findall(_COURTESY.sub(" ", news))
+    pairs = {run[at : at + 2] for run in runs for at in range(len(run) - 1)}
+    pairs = {pair for pair in pairs if not _STOP_WORDS & set(pair)}
+    return sum(pair in source for pair in pairs) < MIN_SHARED_BY_NEWS * len(pairs)
+
+
+def _names(text: str, *, among_han: bool = False) -> list[str]:
+    """Return the names in Latin letters: in a Chinese text every word, in others what is written like a name.
+
+    `among_han`: a text with any Chinese is one; the sources are.
+    """
     text = _NAMELESS.sub(" ", text)
-    is_han = _is_han(text)
+    is_han = _is_han(text) or (among_han and bool(_HAN.search(text)))
     names = []
     for match in _NAME.finditer(text):
         word, before = match.group(), text[: match.start()]
@@ -187,8 +242,19 @@ def _words(text: str) -> set[str]:
 
 def _contradicts(answer: str, source: str) -> bool:
     """Whether one denies what the other only affirms."""
+    source = _ASKED.sub(" ", source)
+    if any(name in answer and not _EXCEPTS.search(answer) for name in _excepted(source)):
+        return True
     answer, source = (_NO_DENIAL.sub(" ", _A_NOT_A.sub(" ", text)) for text in (answer, source))
+    if _YES.search(answer) and _REFUSES.search(source):
+        return True
     return _denies_affirmed(answer, source) or _denies_affirmed(source, answer)
+
+
+def _excepted(source: str) -> list[str]:
+    """Return what the source makes exceptions of: A and B in 「A、B除外」."""
+    names = (name.strip() for clause in _EXCEPTED.findall(source) for name in re.split("[、和及与或]", clause))
+    return [name for name in names if len(name) > 1]
 
 
 def _denies_affirmed(denying: str, affirming: str) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from prompts.loader import load
+from collections.abc import Mapping
+
+from prompts.loader import Prompt, load
 from prompts.mood import MoodLexicon
 from prompts.small_talk import SmallTalk
 from tools.messages import Mood
 
 
 class PromptTexts:
-    """`graph.context.Texts` over the files in `prompts/`."""
+    """`graph.context.Texts` over the files in `prompts/`, and over those that an account has of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Mapping[str, Prompt] | None = None) -> None:
+        self._own = own or {}
         self._small_talk = SmallTalk()
         self._moods = MoodLexicon()
 
@@ -21,7 +24,7 @@ class PromptTexts:
         Raises:
             PromptError: the prompt is unknown, or a value is missing or unexpected.
         """
-        return load(name).render(**values)
+        return (self._own.get(name) or load(name)).render(**values)
 
     def small_talk_reply(self, text: str) -> str | None:
         """Return the friendly fixed reply to small talk, None for anything else."""

@@ -42,8 +42,11 @@ _SPELLINGS = {
     "积分": "积分|分|points|point",
     "人": "人|位|people|persons|person",
     "次": "次|times",
+    "楼": "楼层|楼|层|floors|floor",
+    "期": "期",
     # Counting words change from speaker to speaker (3件, 3个, 3 items): one unit.
-    "件": "件|个|個|双|套|条|款|份|盒|瓶|包|箱|本|支|items|item|pieces|piece|pcs|pairs|pair|boxes|bottles",
+    "件": "件|个|個|张|台|辆|颗|枚|双|套|条|款|份|盒|瓶|包|箱|本|支"
+    "|items|item|pieces|piece|pcs|pairs|pair|boxes|bottles",
 }
 UNITS = {spelling: unit for unit, line in _SPELLINGS.items() for spelling in line.split("|")}
 """Every spelling, in lower case, and the unit it stands for."""
@@ -58,6 +61,10 @@ _NOT_BEFORE = {
     "天": "猫",
     "周": "边转",
     "条": "件",
+    "期": "间限",
+    "张": "贴",
+    "台": "式面灯风",
+    "层": "级次",
     "折": "扣",
     "份": "额",
     "号": "码",
@@ -98,7 +105,8 @@ _DIGIT = f"[{''.join(_CHINESE_DIGITS)}]"
 _LONG = f"{_DIGIT}[十拾百佰千仟]{_NUMERAL}{{0,18}}|十{_DIGIT}|{_DIGIT}{{3,20}}"
 _COUNTED = re.compile(
     rf"百分之(?P<percent>{_NUMERALS}|\d+(?:\.\d+)?)|(?<=第)(?P<nth>{_NUMERALS})"
-    rf"|(?<![周週期拜\d.])(?!{_NO_NUMBER})(?P<n>{_NUMERALS}(?=\s{{0,3}}(?:{UNIT}|[点點]|[时時](?!间)))|{_LONG})"
+    rf"|(?<![周週期拜\d.])(?!{_NO_NUMBER})(?P<n>{_NUMERALS}(?=\s{{0,3}}(?:{UNIT}|[点點]|[时時](?!间)))|{_LONG}"
+    r"|[一二两三四五六七八九十百][一二三四五六七八九十百千零]{0,6}[万亿](?![\u3400-\u9fff]))"
 )
 _HALF = re.compile(r"半(?=个?(?:小时|钟头|月|年|天|日|斤))")
 

@@ -65,12 +65,35 @@ class NearIndex:
         """The rows it is over."""
         return sql.SQL("embedding_model = {}").format(sql.Literal(self.model_id))
 
-    def search(self, vector: Vector, *, limit: int) -> sql.Composed:
+    def search(self, vector: Vector, *, limit: int, categories: frozenset[str] | None = None) -> sql.Composed:
         """Return the query for the rows nearest to a vector, in the form the index is for."""
+        among = self.among if categories is None else sql.SQL("{} and {}").format(self.among, of(categories))
         return sql.SQL(
             "select id, {column} <=> {vector}::vector as distance from knowledge_chunks"
             " where {among} order by distance limit {limit}"
-        ).format(column=self.column, vector=sql.Literal(literal(vector)), among=self.among, limit=sql.Literal(limit))
+        ).format(column=self.column, vector=sql.Literal(literal(vector)), among=among, limit=sql.Literal(limit))
+
+
+def search_among(vector: Vector, *, model_id: str, limit: int, categories: frozenset[str]) -> sql.Composed:
+    """Return the query that looks at every vector of these categories, whatever index there is.
+
+    The planner would take the index of the vectors for a few rows of a large base, and find too few of them.
+    """
+    return sql.SQL(
+        "select id, embedding <=> {vector}::vector as distance from knowledge_chunks"
+        " where embedding_model = {model} and {of} order by (embedding <=> {vector}::vector) + 0 limit {limit}"
+    ).format(
+        vector=sql.Literal(literal(vector)), model=sql.Literal(model_id), of=of(categories), limit=sql.Literal(limit)
+    )
+
+
+def of(categories: frozenset[str]) -> sql.Composed:
+    """Return the condition for rows of these categories, as the index `knowledge_chunks_category` has it.
+
+    Rows without one have the category "".
+    """
+    column = sql.SQL("btrim(coalesce(metadata ->> 'category', ''))")
+    return sql.SQL("{} = any({}::text[])").format(column, sql.Literal(sorted(categories)))
 
 
 async def find_index(pool: Pool, model_id: str) -> NearIndex | None:

@@ -13,13 +13,14 @@ from weakref import WeakSet
 import psycopg
 from langchain_core.embeddings import Embeddings
 from langchain_postgres import PGEngine, PGVectorStore
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kb.errors import IndexUnavailableError
-from kb.large_base import NearIndex, find_index
+from kb.large_base import LARGE, NearIndex, find_index, of, search_among
 from kb.vector_index import TABLE, Connection, FoundRow, Pool, Row, fetch, reported
 from kb.vectors import Vector, literal
 
@@ -37,18 +38,26 @@ class PgVectorIndex:
     """Nearest rows to a vector, among the rows of one embedding model."""
 
     def __init__(
-        self, store: PGVectorStore, pool: Pool, model_id: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: PGVectorStore,
+        pool: Pool,
+        model_id: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        large: int = LARGE,
     ) -> None:
         self._store = store
         self._pool = pool
         self._model_id = model_id
         self._clock = clock
+        self._large = large
+        self._sizes: dict[frozenset[str], int] = {}
         self._near: NearIndex | None = None
         self._looked_at = -math.inf
         self._prepared: WeakSet[Connection] = WeakSet()
 
-    async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
-        """Return id and cosine *distance* of the nearest rows.
+    async def nearest(self, vector: Vector, *, limit: int, categories: frozenset[str] | None = None) -> list[FoundRow]:
+        """Return id and cosine *distance* of the nearest rows, of these categories when given.
 
         Raises:
             IndexUnavailableError: the database does not answer.
@@ -56,18 +65,35 @@ class PgVectorIndex:
         if self._clock() - self._looked_at >= _LOOK_SECONDS:
             self._near = await find_index(self._pool, self._model_id)
             self._looked_at = self._clock()
+            self._sizes.clear()
         # The store cannot name the column as the index of a large base knows it.
-        if self._near is not None and len(vector) == self._near.dimensions:
-            return await self._nearest_of_many(vector, self._near, limit)
+        near = self._near if self._near is not None and len(vector) == self._near.dimensions else None
+        if categories is not None and (near is None or await self._size(categories) < self._large):
+            query = search_among(vector, model_id=self._model_id, limit=limit, categories=categories)
+            async with reported(), self._pool.connection() as conn:
+                return _found(await (await conn.execute(query)).fetchall())
+        if near is not None:
+            return await self._nearest_of_many(vector, near, limit, categories)
         return await self._nearest_of_all(vector, limit)
 
-    async def _nearest_of_many(self, vector: Vector, near: NearIndex, limit: int) -> list[FoundRow]:
+    async def _size(self, categories: frozenset[str]) -> int:
+        """Count the rows of some categories, as they were when the index was last looked for."""
+        if categories not in self._sizes:
+            query = sql.SQL("select count(*) as rows from knowledge_chunks where {}").format(of(categories))
+            async with reported(), self._pool.connection() as conn:
+                row = await (await conn.execute(query)).fetchone()
+            self._sizes[categories] = int(row["rows"]) if row else 0
+        return self._sizes[categories]
+
+    async def _nearest_of_many(
+        self, vector: Vector, near: NearIndex, limit: int, categories: frozenset[str] | None
+    ) -> list[FoundRow]:
         async with reported(), self._pool.connection() as conn:
             # For good, because nothing else searches this way; a transaction of its own would cost as much as a search.
             if conn not in self._prepared:
                 await conn.execute(_SEARCH_WIDELY)
                 self._prepared.add(conn)
-            rows = await (await conn.execute(near.search(vector, limit=limit))).fetchall()
+            rows = await (await conn.execute(near.search(vector, limit=limit, categories=categories))).fetchall()
         return _found(rows)
 
     async def _nearest_of_all(self, vector: Vector, limit: int) -> list[FoundRow]:
@@ -109,7 +135,9 @@ def _directed(rows: Iterable[tuple[str, float | None]]) -> list[FoundRow]:
 
 
 @contextlib.asynccontextmanager
-async def open_store(pool: Pool, conninfo: str, *, schema: str, model_id: str) -> AsyncIterator[PgVectorIndex]:
+async def open_store(
+    pool: Pool, conninfo: str, *, schema: str, model_id: str, large: int = LARGE
+) -> AsyncIterator[PgVectorIndex]:
     """Open the search; closes its connections at the end."""
     # Reading needs no transaction, and asking the server before each search whether it lives is a round trip as well.
     engine = create_async_engine(sqlalchemy_url(conninfo), pool_size=2, max_overflow=1, isolation_level="AUTOCOMMIT")
@@ -127,7 +155,7 @@ async def open_store(pool: Pool, conninfo: str, *, schema: str, model_id: str) -
             metadata_columns=["embedding_model"],
             metadata_json_column="metadata",
         )
-        yield PgVectorIndex(store, pool, model_id)
+        yield PgVectorIndex(store, pool, model_id, large=large)
     finally:
         await engine.dispose()
 

@@ -94,7 +94,7 @@ _LONG = re.compile(rf"(?<![\d.,])\d{{7,}}(?![\d]){_NO_AMOUNT}")
 # Not the words an address follows: 寄到…, 我在…
 _PLACE = r"[^\W\d_a-zA-Z寄到在于是的您我你他她们请把给从住往：]"
 _HAN_NO = r"[\d一二三四五六七八九十百零〇A-Za-z-]{1,6}"
-_ROAD = rf"{_PLACE}{{1,8}}?(?:大街|大道|胡同|公路|路|街|巷|弄|里)(?:东|西|南|北|中)?(?:段)?{_HAN_NO}(?:号|弄)"
+_ROAD = rf"{_PLACE}{{1,8}}?(?:大街|大道|胡同|公路|路|街|巷|弄|里)(?:东|西|南|北|中)?(?:段)?\s*{_HAN_NO}\s*(?:号|弄)"
 _ESTATE = rf"{_PLACE}{{1,10}}?(?:小区|花园|公寓|大厦|广场|家园|新村|新城|公馆|苑|园|村|府|庭|湾|城)"
 _INSIDE = rf"(?:[\s,，]*{_HAN_NO}(?:号楼|号院|栋|幢|座|单元|楼|层|室|房|号|户))"
 _REGION = (
@@ -124,7 +124,9 @@ class Redacted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class Span:
+    """Where something stands in a text, and what it is."""
+
     start: int
     end: int
     kind: Kind
@@ -137,8 +139,18 @@ def redact(text: str, known: Sequence[str] = ()) -> Redacted:
         text: what somebody wrote.
         known: names that are known to be some, of the customer and of the agent.
     """
+    found = find_personal(text, known)
+    pieces, at = [], 0
+    for span in found:
+        pieces += [text[at : span.start], f"〔{MARKS[span.kind]}〕"]
+        at = span.end
+    return Redacted(text="".join([*pieces, text[at:]]), kinds=tuple(span.kind for span in found))
+
+
+def find_personal(text: str, known: Sequence[str] = ()) -> list[Span]:
+    """Return where a person can be recognised, in the order of the text; places that are marked already are none."""
     folded = text.translate(_FOLD)
-    taken: list[_Span] = [_Span(match.start(), match.end(), "name") for match in MARK.finditer(folded)]
+    taken: list[Span] = [Span(match.start(), match.end(), "name") for match in MARK.finditer(folded)]
     earlier = len(taken)
     kept = [match.span() for match in _SERVICE.finditer(folded)]
 
@@ -146,7 +158,7 @@ def redact(text: str, known: Sequence[str] = ()) -> Redacted:
         is_free = all(end <= span.start or span.end <= start for span in taken)
         is_service = any(start == begin and end == finish for begin, finish in kept)
         if start < end and is_free and not is_service:
-            taken.append(_Span(start, end, kind))
+            taken.append(Span(start, end, kind))
 
     for name in sorted({name.strip() for name in known}, key=len, reverse=True):
         if len(name) >= 2:
@@ -155,12 +167,7 @@ def redact(text: str, known: Sequence[str] = ()) -> Redacted:
     for kind, find in _RULES:
         for start, end in find(folded):
             take(kind, start, end)
-    found = sorted(taken[earlier:], key=lambda span: span.start)
-    pieces, at = [], 0
-    for span in found:
-        pieces += [text[at : span.start], f"〔{MARKS[span.kind]}〕"]
-        at = span.end
-    return Redacted(text="".join([*pieces, text[at:]]), kinds=tuple(span.kind for span in found))
+    return sorted(taken[earlier:], key=lambda span: span.start)
 
 
 def is_marked(text: str) -> bool:

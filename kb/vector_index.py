@@ -27,8 +27,8 @@ FoundRow = tuple[str, float]
 class VectorIndex(Protocol):
     """Nearest rows to a vector, among the rows of one embedding model."""
 
-    async def nearest(self, vector: Vector, *, limit: int) -> list[FoundRow]:
-        """Return id and cosine *distance* of the nearest rows.
+    async def nearest(self, vector: Vector, *, limit: int, categories: frozenset[str] | None = None) -> list[FoundRow]:
+        """Return id and cosine *distance* of the nearest rows, of these categories when given.
 
         Raises:
             IndexUnavailableError: the database does not answer.

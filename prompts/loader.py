@@ -11,7 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from string import Formatter
 
-from prompts import mood, small_talk
+from prompts import consent, mood, small_talk
 from prompts.errors import PromptError
 
 __all__ = ["EXPECTED", "Expected", "Prompt", "PromptError", "check_all", "load", "names", "read"]
@@ -48,6 +48,17 @@ EXPECTED: Mapping[str, Expected] = {
     "desk_assign": Expected(),
     "desk_assisted": Expected(required=frozenset({"text"})),
     "desk_awake": Expected(),
+    "desk_button_assign": Expected(max_bytes=30),
+    "desk_button_cancel": Expected(max_bytes=30),
+    "desk_button_close": Expected(max_bytes=30),
+    "desk_button_confirm": Expected(max_bytes=30),
+    "desk_button_done": Expected(max_bytes=30),
+    "desk_button_draft": Expected(max_bytes=30),
+    "desk_button_entry": Expected(max_bytes=30),
+    "desk_button_send": Expected(required=frozenset({"number"}), max_bytes=30),
+    "desk_button_snooze": Expected(max_bytes=30),
+    "desk_button_take": Expected(max_bytes=30),
+    "desk_button_transfer": Expected(max_bytes=30),
     "desk_cancelled": Expected(),
     "desk_closed": Expected(),
     "desk_draft": Expected(required=frozenset({"answer", "number", "question"})),
@@ -96,6 +107,7 @@ EXPECTED: Mapping[str, Expected] = {
     "desk_kb": Expected(required=frozenset({"hits"})),
     "desk_kb_down": Expected(),
     "desk_kb_none": Expected(required=frozenset({"query"})),
+    "desk_left": Expected(required=frozenset({"desk"})),
     "desk_muted": Expected(required=frozenset({"agent"})),
     "desk_name_telegram": Expected(),
     "desk_name_wecom": Expected(),
@@ -145,6 +157,10 @@ EXPECTED: Mapping[str, Expected] = {
     "hold_rule": Expected(),
     "hold_rule_closed": Expected(required=frozenset({"back"})),
     "no_desk": Expected(),
+    "opted_in": Expected(),
+    "opted_out": Expected(),
+    "outreach": Expected(optional=frozenset({"company", "customer_name"}), max_bytes=1500),
+    "outreach_tail": Expected(max_bytes=200),
     "rate_limited": Expected(),
     "rate_limited_closed": Expected(required=frozenset({"back"})),
     "read": Expected(max_bytes=None),
@@ -231,7 +247,7 @@ def check_all(folder: Traversable | None = None) -> list[str]:
     )
     problems += [f"{name}: no prompt has this name; there are {_listed(EXPECTED)}" for name in strays]
     return problems + [
-        problem for table in (small_talk, mood) for problem in _check_table(table.FILE, table.check, folder)
+        problem for table in (small_talk, mood, consent) for problem in _check_table(table.FILE, table.check, folder)
     ]
 
 

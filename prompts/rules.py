@@ -21,6 +21,8 @@ MAX_CHARACTERS = 4000
 """Of a turn, its beginning and its end: nobody threatens with a lawyer in the middle of a novel only."""
 
 _SENTENCE_ENDS = re.compile(r"[。!！?？,，、;；…\n]+|\.(?=\s|$)")
+_END_IN_PATTERN = re.compile(r"[。!,、;\n]|\.\s")
+"""What no pattern can have in it, once it is written half-width; a question mark is a wildcard."""
 
 Priority = Literal["normal", "high"]
 RuleChannel = Literal["telegram", "wecom"]
@@ -95,6 +97,11 @@ class When(_Strict):
         for pattern in self.patterns:
             if not re.sub(r"[*?\uff1f\s]", "", pattern):
                 raise ValueError(f"patterns: {pattern!r} fits everything; write the words around the wildcards")
+            if found := _END_IN_PATTERN.search(normalised(pattern)):
+                raise ValueError(
+                    f"patterns: {pattern!r} never fits, because a pattern ends at {found[0].strip() or 'a new line'!r};"
+                    " keep the words on one side of it"
+                )
         return self
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 from prometheus_client import Counter
 from redis.asyncio import Redis
@@ -23,8 +24,20 @@ _REDIS_PAUSE = 30.0
 _REDIS_TROUBLE = (RedisError, OSError)  # OSError includes the time-out of asyncio
 
 
+class Sealer(Protocol):
+    """Makes texts unreadable where they are stored."""
+
+    def seal(self, text: str) -> str:
+        """Return what may be stored."""
+        ...
+
+    def open(self, text: str) -> str:
+        """Return what was sealed."""
+        ...
+
+
 class AnswerCache:
-    """Remembers a text under a key for a day.
+    """Remembers a text under a key for a day; with a `sealer` Redis sees none of it.
 
     Whoever makes the key puts into it everything the text depends on. While Redis does not answer each process
     remembers on its own: losing it costs a call of the model, never an answer.
@@ -34,11 +47,13 @@ class AnswerCache:
         self,
         redis: Redis | None,
         *,
+        sealer: Sealer | None = None,
         seconds: int = DAY,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = redis
+        self._sealer = sealer
         self._seconds = seconds
         self._clock = clock
         self._breaker = breaker or CircuitBreaker("redis", failures=1, pause_seconds=_REDIS_PAUSE)
@@ -55,7 +70,7 @@ class AnswerCache:
         if self._redis is not None and self._breaker.allow():
             try:
                 async with asyncio.timeout(_REDIS_PATIENCE):
-                    await self._redis.set(_PREFIX + key, text.encode(), ex=self._seconds)
+                    await self._redis.set(_PREFIX + key, self._sealed(text).encode(), ex=self._seconds)
             except _REDIS_TROUBLE:
                 self._breaker.failed()
             else:
@@ -66,6 +81,9 @@ class AnswerCache:
         while len(self._own) > _OWN_ENTRIES:
             self._own.popitem(last=False)
 
+    def _sealed(self, text: str) -> str:
+        return self._sealer.seal(text) if self._sealer else text
+
     async def _recall(self, key: str) -> str | None:
         if self._redis is not None and self._breaker.allow():
             try:
@@ -75,7 +93,8 @@ class AnswerCache:
                 self._breaker.failed()
             else:
                 self._breaker.succeeded()
-                return found.decode(errors="replace") if isinstance(found, bytes) else found
+                text = found.decode(errors="replace") if isinstance(found, bytes) else found
+                return self._sealer.open(text) if self._sealer and text else text
         until, text = self._own.get(key, (0.0, ""))
         if self._clock() >= until:
             self._own.pop(key, None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.exceptions import ContextOverflowError, LangChainException, ModelInvalidRequestError
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import ContentFilterFinishReasonError, DefaultAsyncHttpxClient, LengthFinishReasonError
@@ -39,6 +40,18 @@ PROVIDERS = {
 }
 
 
+class Mask(Protocol):
+    """Hides values in one request and puts them back into its reply."""
+
+    def hide(self, text: str) -> str:
+        """Return the text with marks instead of the values."""
+        ...
+
+    def restore(self, text: str) -> str:
+        """Return the text with the values instead of the marks."""
+        ...
+
+
 class GuardedChatModel(ChatOpenAI):
     """A model whose server is left alone after several failures in a row.
 
@@ -47,16 +60,23 @@ class GuardedChatModel(ChatOpenAI):
     """
 
     breaker: CircuitBreaker = Field(exclude=True, repr=False)
+    make_mask: Callable[[], Mask] | None = Field(default=None, exclude=True, repr=False)
+    """Makes what hides personal values from the server; None: it sees them. Needs `disable_streaming`."""
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self.root_async_client.close()
 
-    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        mask = self.make_mask() if self.make_mask else None
         with self._guarded():
-            result = await super()._agenerate(*args, **kwargs)
+            shown = [_changed(message, mask.hide) for message in messages] if mask else messages
+            result = await super()._agenerate(shown, *args, **kwargs)
             if not result.generations:
                 raise _unusable("no choices")
+            if mask:
+                for generation in result.generations:
+                    generation.message = _changed(generation.message, mask.restore)
             return result
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
@@ -92,8 +112,21 @@ def _unusable(why: str) -> ModelUnavailableError:
     return ModelUnavailableError(f"the chat model's server sent no usable answer ({why}); check LLM_API_BASE")
 
 
-def make_chat_model(settings: ModelSettings) -> GuardedChatModel | None:
+def _changed(message: BaseMessage, change: Callable[[str], str]) -> BaseMessage:
+    """Return a message with its texts changed; pictures stay."""
+    if isinstance(message.content, str):
+        return message.model_copy(update={"content": change(message.content)})
+    parts = [
+        {**part, "text": change(part["text"])} if isinstance(part, dict) and "text" in part else part
+        for part in message.content
+    ]
+    return message.model_copy(update={"content": parts})
+
+
+def make_chat_model(settings: ModelSettings, make_mask: Callable[[], Mask] | None = None) -> GuardedChatModel | None:
     """Build the configured model, to be closed at the end; None when there is neither a key nor a base.
+
+    `make_mask` is used unless the settings say that the server may see personal values.
 
     Raises:
         ConfigurationError: the provider is unknown, or a model or base is missing.
@@ -107,7 +140,12 @@ def make_chat_model(settings: ModelSettings) -> GuardedChatModel | None:
             f"LLM_PROVIDER: {settings.llm_provider!r} is not one of {', '.join([*PROVIDERS, 'none'])}; "
             "for any other server set LLM_API_BASE and LLM_MODEL"
         )
+    if not settings.kefu_mask_personal:
+        make_mask = None
     return GuardedChatModel(
+        make_mask=make_mask,
+        # A mark may come in two pieces of a stream.
+        disable_streaming=make_mask is not None,
         breaker=CircuitBreaker("chat model", failures=settings.llm_failures, pause_seconds=settings.llm_pause_seconds),
         base_url=settings.llm_api_base or (known.base_url if known else ""),
         model=settings.llm_model or (known.model if known else ""),

@@ -61,6 +61,11 @@ def thread_id_for(channel: str, account_id: str, customer_id: str) -> str:
     return f"{channel}:{account_id}:{customer_id}"
 
 
+def channel_of(thread_id: str) -> str:
+    """Return the name of the channel a conversation is in."""
+    return thread_id.partition(":")[0]
+
+
 def delivery_key(turn_id: str, part: str) -> str:
     """Derive the idempotency key of one part of a turn's output.
 
@@ -117,6 +122,10 @@ class SendLimits:
     """Messages the service may send."""
     window_seconds: float
     """How long after the customer's message it may."""
+    a_minute: int | None = None
+    """Messages one customer gets in any minute, where the channel loses what is more; None: it loses none."""
+    same_text_seconds: float = 0
+    """How long the channel takes the same text for a repeated attempt; 0: it goes by the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +201,8 @@ class Outbound:
     """What the customer reads; of a menu its numbered list, of a file its description in words."""
     menu: Menu | None = None
     file: File | None = None
+    is_said_again: bool = False
+    """The customer got the same text within the channel's `same_text_seconds`, and shall get it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

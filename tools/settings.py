@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from tools.desk_channels import DeskChannel, parse_channels
 
@@ -35,6 +36,25 @@ class Slice(BaseSettings):
         return value
 
 
+Origin = Literal["environment", ".env", "default"]
+"""Where a value comes from."""
+
+
+def set_variables() -> Mapping[Origin, frozenset[str]]:
+    """Return the names of what is set, ours or not, by where, in upper case; what is empty is unset.
+
+    Raises:
+        UnicodeDecodeError: `.env` is not UTF-8.
+    """
+    sources: Mapping[Origin, Mapping[str, str | None]] = {
+        "environment": EnvSettingsSource(Slice).env_vars,
+        ".env": DotEnvSettingsSource(Slice).env_vars,
+    }
+    return {
+        origin: frozenset(name.upper() for name, value in found.items() if value) for origin, found in sources.items()
+    }
+
+
 def _parts(value: str) -> list[str]:
     return [part for part in (piece.strip() for piece in value.split(",")) if part]
 
@@ -60,6 +80,8 @@ class WecomSettings(Slice):
     wecom_callback_allowed_ips: str = ""
     """Addresses or networks callbacks may come from, comma separated; empty: any, the signature decides."""
     wecom_api_base: str = "https://qyapi.weixin.qq.com/cgi-bin/"
+    kefu_app_channel: bool = False
+    """Whether members of the company who write to the app are customers, but for those who answer in it."""
 
     @field_validator("wecom_encoding_aes_key")
     @classmethod
@@ -94,6 +116,14 @@ class WecomSettings(Slice):
         missing = [name for name, is_set in needed.items() if not is_set]
         if missing and len(missing) < len(needed):
             raise ValueError(f"{', '.join(missing)}: missing; WeCom needs all of {', '.join(needed)}")
+        app = {
+            "WECOM_CORP_ID": bool(self.wecom_corp_id),
+            "WECOM_AGENT_ID": self.wecom_agent_id is not None,
+            "WECOM_AGENT_SECRET": self.wecom_agent_secret is not None,
+        }
+        missing = [name for name, is_set in app.items() if not is_set]
+        if self.kefu_app_channel and missing:
+            raise ValueError(f"{', '.join(missing)}: missing, but KEFU_APP_CHANNEL is on; see the app's page in WeCom")
         return self
 
     @property
@@ -204,6 +234,8 @@ class ModelSettings(Slice):
     """Failures in a row after which the model is not asked for a while."""
     llm_pause_seconds: float = Field(default=30, ge=0, validation_alias="KEFU_LLM_PAUSE_SECONDS")
     """How long it is not asked then; after that one question tries it."""
+    kefu_mask_personal: bool = True
+    """Whether phone, card and identity numbers and addresses are marks in what a model is sent."""
     llm_price_input: float = Field(default=0, ge=0)
     """Price of a million tokens read, in any currency; 0: costs are not counted."""
     llm_price_output: float = Field(default=0, ge=0)

@@ -78,6 +78,9 @@ class TelegramDesk:
         # httpx logs whole addresses at INFO, and the token is part of them.
         logging.getLogger("httpx").addFilter(without_token)
         self._chat_id = chat_id
+        own_id = token.get_secret_value().partition(":")[0]
+        self.bot_id = int(own_id) if own_id.isdecimal() else None
+        """The bot's own id, which its token begins with; None: the token is none."""
         self._request = BotRequest(timeout, api_base)
         self._bot = Bot(
             token.get_secret_value(),
@@ -113,6 +116,9 @@ class TelegramDesk:
             DeskUnavailableError: no answer, a server error, or too many messages (`retry_after`).
             DeskError: something at the desk must be mended first; the message says what.
         """
+        if place.chat_id != self._chat_id:
+            # Topics are numbered within their chat: the same number is another customer's here.
+            raise TopicGoneError("the conversation's place is in a chat that is not the desk any more")
         with self._desk_errors():
             limit = MESSAGE_LIMIT if post.file is None else CAPTION_LIMIT
             rendered = render(post, in_topic=place.topic_id is not None, limit=limit)
@@ -126,6 +132,8 @@ class TelegramDesk:
         Raises:
             DeskError: as for `post`.
         """
+        if place.chat_id != self._chat_id:
+            return
         with contextlib.suppress(TopicGoneError), self._desk_errors():
             is_marked = post.reply_to is not None and await self._react(post.reply_to)
             if post.text or not is_marked:
@@ -138,7 +146,7 @@ class TelegramDesk:
         Raises:
             DeskError: as for `post`.
         """
-        if place.topic_id is None:
+        if place.topic_id is None or place.chat_id != self._chat_id:
             return
         with contextlib.suppress(TopicGoneError), self._desk_errors():
             if post.label.status in {"waiting", "taken"}:

@@ -5,12 +5,13 @@ Everything a customer or an article wrote is escaped and bounded here, so no tex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from tools.desk_buttons import button_data, of_card
 from tools.messages import DeskAction, DeskButton, DeskPost, DeskStatus, Handoff, Line
-from tools.telegram_buttons import button_data
 
 MESSAGE_LIMIT = 4096
 """Longest message; Telegram counts what people see, here UTF-16 units with markup are counted: never fewer."""
@@ -59,14 +60,13 @@ COMMAND_MENU: Mapping[str, str] = {
     "help": "使用说明",
 }
 """What Telegram offers when somebody types a slash."""
-CARD_BUTTONS: tuple[tuple[DeskAction, str], ...] = (
-    ("draft", "发送草稿"),
-    ("take", "接手"),
-    ("assign", "转给…"),
-    ("snooze", "稍后 10 分钟"),
-    ("done", "交还机器人"),
-    ("entry", "加入知识库"),
-)
+CARD_ACTIONS: tuple[DeskAction, ...] = ("draft", "take", "assign", "snooze", "done", "entry")
+
+
+WORD_JOINER = "\u2060"
+_ACTING = re.compile(r"(?<![\w/:.<])/(?=[a-z])|(?<![\w.+-])@(?=\w)|(?<=\btg):(?=//)", re.IGNORECASE | re.ASCII)
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Signs that turn a line around, which then reads as something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +94,13 @@ class Rendered:
 def render(post: DeskPost, *, in_topic: bool, limit: int = MESSAGE_LIMIT) -> Rendered:
     """Turn a post into a message; `in_topic` says whether the conversation has a forum topic of its own."""
     if post.handoff is not None:
-        return Rendered(html=_card(post, post.handoff, in_topic=in_topic), buttons=_card_buttons(post.handoff))
+        buttons = tuple(map(_button, of_card(post.buttons, CARD_ACTIONS)))
+        return Rendered(html=_card(post, post.handoff, in_topic=in_topic), buttons=buttons)
     name = _name(post)
-    head = f"👤 {name}:"
-    if post.kind != "customer":
-        head = "ℹ️ " if in_topic else f"ℹ️ {name}:"
     buttons = tuple(map(_button, post.buttons))
+    if post.kind == "customer":
+        return Rendered(html=_customer_words(f"👤 {name}:", post.text, limit), buttons=buttons)
+    head = "ℹ️ " if in_topic else f"ℹ️ {name}:"
     return Rendered(html=head + escape_within(post.text, limit - _units(head)), buttons=buttons)
 
 
@@ -128,6 +129,18 @@ def escape_within(text: str, limit: int, *, mark: str = TRUNCATED) -> str:
     return "".join(kept) + mark
 
 
+def _customer_words(head: str, text: str, limit: int) -> str:
+    """Show what a customer wrote; several lines are quoted, so that none looks like a message of the desk's own."""
+    open_quote, close_quote = ("<blockquote>", "</blockquote>") if len(text.splitlines()) > 1 else ("", "")
+    room = limit - _units(head + open_quote + close_quote)
+    return head + open_quote + escape_within(_inert(text), room) + close_quote
+
+
+def _inert(text: str) -> str:
+    """Take from others' words what Telegram would make work by itself: commands to tap, mentions, its own links."""
+    return _ACTING.sub(lambda found: found.group() + WORD_JOINER, text)
+
+
 def plain_within(text: str, limit: int) -> str:
     """Bound text that is sent without markup."""
     return _cut(_sendable(text), limit)
@@ -137,23 +150,27 @@ def _card(post: DeskPost, handoff: Handoff, *, in_topic: bool) -> str:
     parts = [
         ("🔴 <b>加急</b> " if handoff.priority == "high" else "")
         + f"🙋 <b>{_name(post)}</b>"
-        + (f" · 来自 {escape_within(_one_line(post.source), 60)}" if post.source else ""),
+        + (f" · 来自 {escape_within(_inert(_one_line(post.source)), 60)}" if post.source else ""),
         *([f"🕐 {_clock(post.since)} 起等待"] if post.since else []),
-        f"❓ <blockquote>{escape_within(handoff.question, QUESTION_LIMIT)}</blockquote>",
+        f"❓ <blockquote>{escape_within(_inert(handoff.question), QUESTION_LIMIT)}</blockquote>",
         f"📌 {_reason(handoff)}",
-        *([f"📇 {escape_within(_one_line(' · '.join(handoff.profile)), PROFILE_LIMIT)}"] if handoff.profile else []),
+        *(
+            [f"📇 {escape_within(_inert(_one_line(' · '.join(handoff.profile))), PROFILE_LIMIT)}"]
+            if handoff.profile
+            else []
+        ),
     ]
     if handoff.hits:
         parts.append("🔎 最接近的条目")
         parts += [
-            f"· {escape_within(_one_line(entry.question), CANDIDATE_LIMIT)}({entry.score:.0%})"
+            f"· {escape_within(_inert(_one_line(entry.question)), CANDIDATE_LIMIT)}({entry.score:.0%})"
             for entry in handoff.hits[:CANDIDATES]
         ]
     if handoff.history:
         parts.append("🕘 最近对话")
         parts += [_history_line(line) for line in handoff.history[-HISTORY_LINES:]]
     if handoff.draft:
-        draft = escape_within(handoff.draft, DRAFT_LIMIT, mark=DRAFT_TRUNCATED)
+        draft = escape_within(_inert(handoff.draft), DRAFT_LIMIT, mark=DRAFT_TRUNCATED)
         parts.append(f"💡 建议回复\n<blockquote>{draft}</blockquote>")
     parts.append(f"<i>{TOPIC_HINT if in_topic else REPLY_HINT}</i>")
     return "\n".join(parts)
@@ -174,12 +191,7 @@ def _reason(handoff: Handoff) -> str:
 
 def _history_line(line: Line) -> str:
     # On one line, so that a customer cannot write what looks like somebody else's turn.
-    return f"{SPEAKERS[line.speaker]}:{escape_within(_one_line(line.text), LINE_LIMIT)}"
-
-
-def _card_buttons(handoff: Handoff) -> tuple[Button, ...]:
-    shown = [(action, label) for action, label in CARD_BUTTONS if handoff.draft or action != "draft"]
-    return tuple(_button(DeskButton(action=action, label=label, subject=handoff.ticket_id)) for action, label in shown)
+    return f"{SPEAKERS[line.speaker]}:{escape_within(_inert(_one_line(line.text)), LINE_LIMIT)}"
 
 
 def _button(button: DeskButton) -> Button:
@@ -187,7 +199,7 @@ def _button(button: DeskButton) -> Button:
 
 
 def _name(post: DeskPost) -> str:
-    return escape_within(_display_name(post), NAME_LIMIT)
+    return escape_within(_inert(_display_name(post)), NAME_LIMIT)
 
 
 def _display_name(post: DeskPost) -> str:
@@ -201,8 +213,8 @@ def _one_line(text: str) -> str:
 
 
 def _sendable(text: str) -> str:
-    """Drop what cannot be encoded (lone surrogates) and what Telegram refuses (NUL)."""
-    return text.encode("utf-8", "ignore").decode("utf-8").replace("\0", "")
+    """Drop what cannot be encoded (lone surrogates), what Telegram refuses (NUL), and what turns lines around."""
+    return _DIRECTIONS.sub("", text.encode("utf-8", "ignore").decode("utf-8").replace("\0", ""))
 
 
 def _escaped(text: str) -> Iterator[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from prometheus_client import Counter
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, TelegramError
 
 from tools.errors import DeskError, DeskSetupError, DeskUnavailableError, TopicGoneError
 from tools.telegram_http import SlowDownError
+
+ERRORS = Counter("kefu_telegram_errors", "Calls that Telegram refused or left unanswered, by kind", ["kind"])
 
 
 @contextlib.contextmanager
@@ -17,6 +20,7 @@ def desk_errors(chat_id: int) -> Iterator[None]:
     try:
         yield
     except TelegramError as error:
+        ERRORS.labels(type(error).__name__).inc()
         raise _translated(error, chat_id) from error
 
 

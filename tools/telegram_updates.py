@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tools.desk_buttons import ON_A_DRAFT, Pressed, read_button
 from tools.messages import DeskAction, DeskEvent, DeskPlace
-from tools.telegram_buttons import read_button
 from tools.telegram_media import media_of
 
 UPDATE_KINDS = ("message", "edited_message", "callback_query")
@@ -45,7 +45,8 @@ def parse_update(update: Mapping[str, Any], *, chat_id: int, bot_id: int | None 
     A text or a file counts when it is said in a customer's topic or as a real reply (with `bot_id`: outside topics, a
     reply to the bot). In a private chat with the bot any other becomes `help`, because it was surely meant as an
     answer. Whatever starts with a slash is a command and never goes to a customer. A reply to one of the bot's cards
-    names its ticket, whatever it says. An edited text is told as `edited`: what the customer has of it stays as it was.
+    names its ticket, whatever it says; a text that replies to an article's draft names the draft. An edited text is
+    told as `edited`: what the customer has of it stays as it was.
     """
     if not isinstance(update, Mapping):
         return None
@@ -98,6 +99,7 @@ def _said(update_id: int, message: _Fields, chat_id: int, bot_id: int | None) ->
     media = media_of(message)
     text = _text(message, "text" if media is None else "caption").strip()
     action = _action(message, text, has_file=media is not None)
+    card = None if reply_to is None else _card_of(message, bot_id)
     if topic_id is None and reply_to is None:
         action = _unplaced_action(message, action, text)
     if action is None:
@@ -110,8 +112,9 @@ def _said(update_id: int, message: _Fields, chat_id: int, bot_id: int | None) ->
         agent_id=agent.agent_id,
         action=action,
         text=text if action == "text" else _argument(text) if action in WITH_WORDS else "",
-        ticket_id=None if reply_to is None else _ticket_of(message, bot_id),
+        ticket_id=None if card is None else card.ticket_id,
         message_id=_integer(message, "message_id"),
+        subject=card.subject if card is not None and action == "text" else "",
         media=media if action == "text" else None,
     )
 
@@ -206,14 +209,14 @@ def _reply_of(message: _Fields, topic_id: int | None, bot_id: int | None) -> int
     return message_id
 
 
-def _ticket_of(message: _Fields, bot_id: int | None) -> str | None:
-    """Read the ticket off the card a message replies to: it is there even when nobody recorded the card."""
+def _card_of(message: _Fields, bot_id: int | None) -> Pressed | None:
+    """Read what a message replies to off its buttons: they are there even when nobody recorded the post."""
     card = _fields(message, "reply_to_message") or {}
     author = _fields(card, "from") or {}
     if author.get("is_bot") is not True or (bot_id is not None and author.get("id") != bot_id):
         return None
     buttons = (read_button(data) for data in _button_data(_fields(card, "reply_markup") or {}))
-    return next((button.ticket_id for button in buttons if button is not None and button.ticket_id), None)
+    return next((each for each in buttons if each is not None and (each.ticket_id or each.action in ON_A_DRAFT)), None)
 
 
 def _button_data(markup: _Fields) -> Iterator[str]:

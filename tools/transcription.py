@@ -173,7 +173,9 @@ def _heard(response: httpx.Response) -> str:
     if status in {400, 413, 415, 422}:
         raise BadRequestError(f"speech recognition refuses the recording (HTTP {status})")
     if status != httpx.codes.OK:
-        raise ModelUnavailableError(f"speech recognition: HTTP {status}; check SPEECH_API_BASE, SPEECH_API_KEY")
+        raise ModelUnavailableError(
+            f"speech recognition: HTTP {status}; check SPEECH_API_BASE, SPEECH_API_KEY and SPEECH_MODEL"
+        )
     try:
         answer = response.json()
     except ValueError:

@@ -6,7 +6,26 @@ import sys
 
 import typer
 
-from api.cli import accuracy, audit, contact_way, demo, doctor, kb, outbox, prompts, retention, rules, service, unknown
+from api.cli import (
+    accuracy,
+    audit,
+    config,
+    contact_way,
+    customers,
+    demo,
+    doctor,
+    encryption,
+    kb,
+    native,
+    outbox,
+    outreach,
+    prompts,
+    retention,
+    rules,
+    service,
+    stats,
+    unknown,
+)
 from api.errors import ApiError
 from kb.errors import KbError
 from prompts.errors import PromptError
@@ -23,14 +42,20 @@ service.register(app)
 demo.register(app)
 doctor.register(app)
 accuracy.register(app)
+stats.register(app)
 app.add_typer(service.db, name="db")
 app.add_typer(kb.app, name="kb")
+app.add_typer(native.app, name="native")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(audit.app, name="audit")
+app.add_typer(config.app, name="config")
+app.add_typer(outreach.app, name="outreach")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(rules.app, name="rules")
 app.add_typer(unknown.app, name="unknown")
 app.add_typer(retention.app, name="retention")
+app.add_typer(encryption.app, name="encryption")
+app.add_typer(customers.app, name="customers")
 app.add_typer(contact_way.app, name="contact-way")
 app.add_typer(contact_way.links, name="kf-link")
 

@@ -11,11 +11,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from api.cli.common import Session, run_with_database
+from api.cli.common import Session, configured_wecom, run_with_database
 from api.contact_ways import ContactWayError, ContactWays, StoredWay, make_link, save_picture
 from api.friends.jobs import make_contacts
-from api.settings import Settings, load_settings
-from tools.errors import ConfigurationError
+from api.settings import load_settings
 from tools.wecom.client import WecomClient
 
 app = typer.Typer(help="QR codes by which customers become friends of the staff.", no_args_is_help=True)
@@ -84,7 +83,7 @@ def create_link(
     as_json: AsJson = False,
 ) -> None:
     """Make a link that tells where the customer came from. Do not change it: WeCom would no longer tell."""
-    settings = _configured(load_settings())
+    settings = configured_wecom(load_settings())
 
     async def make() -> str:
         wecom = settings.wecom
@@ -103,14 +102,8 @@ def _with_ways(command: Callable[[ContactWays], Awaitable[T]]) -> T:
         async with make_contacts(session.settings.wecom) as contacts:
             return await command(ContactWays(pool=session.pool, contacts=contacts))
 
-    _configured(load_settings())
+    configured_wecom(load_settings())
     return run_with_database(run)
-
-
-def _configured(settings: Settings) -> Settings:
-    if not settings.wecom.is_configured:
-        raise ConfigurationError("WeCom is not configured: set WECOM_CORP_ID, WECOM_AGENT_SECRET and the others")
-    return settings
 
 
 def _save(way: StoredWay, out: Path | None) -> None:

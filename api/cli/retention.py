@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from api.checkpoints import make_saver
 from api.cli.common import Session, run_with_database
-from api.lifespan import make_saver
 from api.retention import RetentionReport, run_retention
 
 app = typer.Typer(help="How long things are kept.", no_args_is_help=True)
@@ -29,7 +29,7 @@ def run(
     """Empty and delete what is older than the settings allow; a worker does this every day."""
 
     async def command(session: Session) -> RetentionReport:
-        saver, settings = make_saver(session.pool), session.settings.retention
+        saver, settings = make_saver(session.pool, session.settings.service.key_ring), session.settings.retention
         return await run_retention(session.pool, saver, settings, now=datetime.now(UTC), dry_run=dry_run)
 
     report = run_with_database(command)

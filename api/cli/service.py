@@ -16,9 +16,12 @@ import uvloop
 
 from api.app import create_app
 from api.database import database, open_pool
+from api.effective import warn_of_unknown
 from api.lifespan import open_services
 from api.log_config import configure_logging
 from api.migrate import migrate, pending
+from api.observability.masking import secrets_of
+from api.resealing import check_keys
 from api.settings import Settings, load_settings
 from api.worker import worker_beside
 from kb.embeddings import make_embedder
@@ -49,7 +52,8 @@ def serve(
     WeCom reaches it at /wecom/callback, Telegram (in webhook mode) at /telegram/webhook; /docs lists the rest.
     """
     settings = load_settings()
-    configure_logging(settings.service)
+    configure_logging(settings.service, secrets=secrets_of(settings))
+    warn_of_unknown()
     # uvicorn ends by sending itself the signal it was stopped with; unhandled, it would leave the database running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo:
@@ -93,7 +97,8 @@ def worker(
 ) -> None:
     """Do the work only: turns, deliveries, pulls. Run any number beside `kefu serve --workers-inline 0`."""
     settings = load_settings()
-    configure_logging(settings.service)
+    configure_logging(settings.service, secrets=secrets_of(settings))
+    warn_of_unknown()
     with (
         database(settings.service.kb_db_url, settings.service.kefu_data_dir) as conninfo,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -105,6 +110,7 @@ async def _prepare(settings: Settings, conninfo: str) -> None:
     """Find what would stop the start while it can still be said in one line."""
     await migrate(conninfo)
     async with open_pool(conninfo, size=2) as pool:
+        await check_keys(pool, settings.service.key_ring)
         await check_model(pool, make_embedder(settings.kb).model_id)
     make_chat_model(settings.model)
 

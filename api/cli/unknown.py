@@ -21,6 +21,7 @@ from api.learning.misses import Cluster, Week, base_floor, cluster_misses, load_
 from api.learning.polish import ModelPolisher
 from api.learning.replay import Replayed, misses_of, replay
 from kb.embeddings import make_embedder
+from kb.masking import Mask
 from tools.chat_model import make_chat_model
 
 app = typer.Typer(help="Questions nobody could answer from the knowledge base.", no_args_is_help=True)
@@ -88,7 +89,7 @@ def learn_(as_json: AsJson = False) -> None:
     console = Console(stderr=True)
 
     async def command(session: Session) -> Learned:
-        embedder, model = make_embedder(session.settings.kb), make_chat_model(session.settings.model)
+        embedder, model = make_embedder(session.settings.kb), make_chat_model(session.settings.model, Mask)
         seconds = session.settings.model.llm_timeout_seconds
         try:
             with progress_bar("embedding", console) as progress:

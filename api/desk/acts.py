@@ -11,7 +11,7 @@ from api.desk.addressee import Choice
 from api.desk.tickets import Standing, Ticket
 from api.outbox import DurableOutbox, answer_to
 from graph.context import Texts
-from tools.messages import DeskAction, DeskButton, DeskEvent, SendLimits
+from tools.messages import DeskButton, DeskEvent, SendLimits
 
 DeskOutcome = Literal["stored", "answered", "held_back", "refused", "repeated", "stale", "unknown", "too_early"]
 """What became of a person's action.
@@ -30,11 +30,6 @@ ONE_AT_A_TIME = frozenset(
 
 ASKED_WHOM = frozenset({"text", "take", "done", "close", "transfer"})
 """What must not reach the wrong customer."""
-
-AT_HAND: tuple[tuple[DeskAction, str], ...] = (
-    ("draft", "发送草稿"), ("transfer", "转给我"), ("done", "交还机器人"), ("close", "结束"), ("snooze", "稍后提醒"),
-)  # fmt: skip
-"""What whoever took a ticket may do next, where the card that was pressed shows its buttons no more."""
 
 NOBODY = "0"
 """The target that lets everybody take a ticket."""

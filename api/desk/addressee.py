@@ -12,17 +12,19 @@ from tools.messages import DeskEvent
 CHOICES_AT_MOST = 6
 """Buttons a card has at most in WeCom."""
 
-# A customer wrote to another of theirs since they last did something about the first one: which one do they mean?
+HELD_AT_MOST = 100
+
+# Another of theirs waits for a word: which one do they mean? Counted from what they last did about that one, because
+# what they did about the first may be younger than the line they are reading.
 HELD = b"""
-select t.ticket_id, t.thread_id, c.customer_name, c.customer_id, t.acted_at, (
-    select max(received_at) from inbox i where i.thread_id = t.thread_id and i.origin = 'customer'
-) as said_at
+select t.ticket_id, t.thread_id, c.customer_name, c.customer_id, exists (
+    select 1 from inbox i where i.thread_id = t.thread_id and i.origin = 'customer' and i.received_at > t.acted_at
+) as has_news
 from tickets t join conversations c using (thread_id)
 where t.taken_by = %s and t.closed_at is null order by t.acted_at desc nulls last, t.opened_at desc limit %s
 """
 WAITING = b"""
-select t.ticket_id, t.thread_id, c.customer_name, c.customer_id, null::timestamptz as acted_at,
-    null::timestamptz as said_at
+select t.ticket_id, t.thread_id, c.customer_name, c.customer_id
 from tickets t join conversations c using (thread_id) join desk_places p using (thread_id)
 where t.taken_by is null and t.closed_at is null and p.desk = %s
 order by t.priority = 'high' desc, t.opened_at limit %s
@@ -58,19 +60,23 @@ class Addressee:
 async def addressee(conn: Connection, event: DeskEvent) -> Addressee:
     """Tell which customer an action without a card is about: the one the person has and was at last."""
     if event.action == "take":
-        rows = await _rows(conn, WAITING, event.place.desk)
+        rows = await _rows(conn, WAITING, event.place.desk, CHOICES_AT_MOST)
         if rows:
             return Addressee(choices=tuple(map(_choice, rows)))
-    held = await _rows(conn, HELD, agent_key(event))
-    if not held:
-        return Addressee(choices=())
-    current = held[0]["acted_at"]
-    has_news = current is not None and any(row["said_at"] and row["said_at"] > current for row in held[1:])
-    return Addressee(choices=tuple(map(_choice, held if has_news else held[:1])))
+    first, others = await _held(conn, event)
+    news = [row for row in others if row["has_news"]]
+    quiet = [row for row in others if not row["has_news"]] if news else []
+    return Addressee(choices=tuple(map(_choice, [*first, *news, *quiet][:CHOICES_AT_MOST])))
 
 
-async def _rows(conn: Connection, statement: bytes, value: str) -> Sequence[Row]:
-    return await (await conn.execute(statement, (value, CHOICES_AT_MOST))).fetchall()
+async def _held(conn: Connection, event: DeskEvent) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Return the ticket that the person was at last, if any, and their others."""
+    rows = await _rows(conn, HELD, agent_key(event), HELD_AT_MOST)
+    return rows[:1], rows[1:]
+
+
+async def _rows(conn: Connection, statement: bytes, value: str, limit: int) -> Sequence[Row]:
+    return await (await conn.execute(statement, (value, limit))).fetchall()
 
 
 def _choice(row: Row) -> Choice:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from psycopg.types.json import Jsonb
-
 from api import audit
-from api.database import Connection, Pool, storable
+from api.database import Connection, Pool, personal
 from api.desk import rows as desk_rows
 from api.desk import tickets as desk_tickets
 from api.desk import words as desk_words
 from api.desk.acts import (
     ASKED_WHOM,
-    AT_HAND,
     NOBODY,
     ONE_AT_A_TIME,
     UNLIMITED,
@@ -26,6 +23,8 @@ from api.desk.acts import (
 )
 from api.desk.addressee import Addressee, addressee
 from api.desk.asides import DeskAsides
+from api.desk.buttons import AT_HAND, button, ticket_buttons
+from api.desk.farewell import Move, say_it_left
 from api.desk.tickets import Ticket, agent_key
 from api.job_queue import DESK_PRIORITY, JobQueue
 from api.media import said, sent_in
@@ -45,8 +44,8 @@ class DeskInbox:
         outbox: DurableOutbox,
         texts: Texts,
         *,
-        split: Callable[[str], list[str]] = lambda text: [text],
-        limits: SendLimits = UNLIMITED,
+        split: Callable[[str, str], list[str]] = lambda _, text: [text],
+        limits: Callable[[str], SendLimits] = lambda _: UNLIMITED,
         take_minutes: float = 15,
         request_entry: RequestEntry | None = None,
         take_review: TakeReview | None = None,
@@ -99,7 +98,7 @@ class DeskInbox:
                 return DeskAnswer(outcome="repeated")
             await desk_tickets.remember_agent(conn, event)
             # The conversation first, then the ticket: two people at once come one after the other.
-            now = await desk_tickets.standing(conn, thread_id, self._limits)
+            now = await desk_tickets.standing(conn, thread_id, self._limits(thread_id))
             ticket = await desk_tickets.ticket_for(conn, thread_id, event, self._lock_for)
             act = Act(
                 conn=conn,
@@ -112,7 +111,7 @@ class DeskInbox:
             )
             answer = await self._decide(act)
             if event.action in ONE_AT_A_TIME and answer.outcome in {"stored", "answered", "held_back"}:
-                await desk_rows.come_to(conn, thread_id, event.place)
+                await self._come(act)
             if answer.outcome != "stored":
                 await conn.execute(
                     "update inbox set handled_at = now(), outcome = %s where id = %s", (answer.outcome, inbox_id)
@@ -127,6 +126,12 @@ class DeskInbox:
                 detail={"outcome": answer.outcome, "inbox_id": inbox_id, "agent_id": event.agent_id},
             )
             return answer
+
+    async def _come(self, act: Act) -> None:
+        desk = act.event.place.desk
+        if (left := await desk_rows.come_to(act.conn, act.thread_id, act.event.place)) is not None:
+            move = Move(thread_id=act.thread_id, occasion=act.event.key, left=left, to=desk)
+            await say_it_left(act.conn, self._voice.outbox, self._texts, move)
 
     async def _meant(self, conn: Connection, event: DeskEvent) -> Addressee | None:
         """Tell whom an action is about that neither its place nor a button names."""
@@ -164,7 +169,7 @@ class DeskInbox:
 
     async def _text(self, act: Act) -> DeskAnswer:
         await self._hold(act)
-        file, parts = act.event.media, self._units(act.event.text, has_file=act.event.media is not None)
+        file, parts = act.event.media, self._units(act, act.event.text, has_file=act.event.media is not None)
         if file is not None and (file.size or 0) > FILE_BYTES:
             megabytes = str(FILE_BYTES // 2**20)
             await self._voice.say(act, self._texts.render("desk_file_too_large", megabytes=megabytes))
@@ -177,17 +182,14 @@ class DeskInbox:
             # A file and what belongs to it, as it was written.
             return await self._turn(act)
         subject = str(act.inbox_id)
-        buttons = (
-            DeskButton(action="confirm", label="确认发送", subject=subject),
-            DeskButton(action="cancel", label="取消", subject=subject),
-        )
+        buttons = (button(self._texts, "confirm", subject), button(self._texts, "cancel", subject))
         facts = {"parts": str(parts), "left": str(act.now.units_left)}
         await self._voice.say(act, self._texts.render("desk_parts", **facts), buttons)
         return DeskAnswer(outcome="held_back")
 
-    def _units(self, text: str, *, has_file: bool) -> int:
+    def _units(self, act: Act, text: str, *, has_file: bool) -> int:
         """Count the messages that something takes: the file, and what was written with it."""
-        return has_file + len(self._split(text) if text else ())
+        return has_file + len(self._split(act.thread_id, text) if text else ())
 
     async def _refuse_length(self, act: Act, parts: int, *, has_file: bool) -> DeskAnswer:
         name = "desk_file_no_room" if has_file else "desk_too_long"
@@ -212,7 +214,7 @@ class DeskInbox:
         if held is None:
             return self._voice.stale()
         await self._hold(act)
-        parts = self._units(held["text"], has_file="media" in held)
+        parts = self._units(act, held["text"], has_file="media" in held)
         if parts > act.now.units_left:
             return await self._refuse_length(act, parts, has_file="media" in held)
         return await self._turn(act, **sent_in(held))
@@ -250,7 +252,7 @@ class DeskInbox:
     async def _turn(self, act: Act, **facts: object) -> DeskAnswer:
         if facts:
             await act.conn.execute(
-                "update inbox set payload = payload || %s where id = %s", (Jsonb(storable(facts)), act.inbox_id)
+                "update inbox set payload = payload || %s where id = %s", (personal(facts), act.inbox_id)
             )
         await self._queue.turn(act.conn, act.thread_id, priority=DESK_PRIORITY)
         return DeskAnswer(outcome="stored")
@@ -264,11 +266,8 @@ class DeskInbox:
             return await self._voice.answer(act, "desk_yours")
         await self._hold(act)
         shown = () if act.event.place.desk == "telegram" else AT_HAND
-        buttons = tuple(
-            DeskButton(action=action, label=label, subject=ticket.ticket_id)
-            for action, label in shown
-            if action != "draft" or (ticket.draft and not ticket.is_draft_sent)
-        )
+        has_draft = bool(ticket.draft) and not ticket.is_draft_sent
+        buttons = ticket_buttons(self._texts, shown, ticket.ticket_id, has_draft=has_draft)
         await self._voice.say(act, self._texts.render("desk_taken", agent=act.event.agent), buttons)
         return DeskAnswer(outcome="answered")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 25
 RETRY_SECONDS = 5
 TOO_EARLY_SECONDS = 0.2
+TOO_LATE_SECONDS = 15
+"""So long is looked for what an update belongs to: where something is always on its way, one line that is nobody's must
+not hold back everybody else's."""
 ATTEMPTS = 5
 """How often an update is taken before it is given up."""
 
@@ -37,29 +41,53 @@ POLLER_LOCK = 7_263_002
 class DeskIntake:
     """Takes Telegram updates: stored first, acknowledged after."""
 
-    def __init__(self, inbox: DeskInbox, desk: TelegramDesk, texts: Texts, *, chat_id: int | None) -> None:
+    def __init__(
+        self,
+        inbox: DeskInbox,
+        desk: TelegramDesk,
+        texts: Texts,
+        *,
+        chat_id: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._inbox = inbox
         self._desk = desk
         self._texts = texts
         self._chat_id = chat_id
+        self._clock = clock
         self._failures: Counter[int] = Counter()
+        self._first_seen: dict[int, float] = {}
+        """When an update that may be too early came first."""
 
     async def take(self, update: Mapping[str, Any]) -> bool:
         """Store one update; whoever is not in the configured chat is not heard. False: bring it again shortly."""
-        if self._chat_id is None or (event := parse_update(update, chat_id=self._chat_id)) is None:
+        if self._chat_id is None:
+            return True
+        event = parse_update(update, chat_id=self._chat_id, bot_id=self._desk.bot_id)
+        if event is None:
             return True
         if event.action in {"help", "unsupported"}:
             await self._acknowledge(event, self._texts.render(f"desk_{event.action}"))
             return True
         answer = await self._inbox.store(event)
-        if answer.outcome == "too_early":
+        if answer.outcome == "too_early" and self._may_still_fit(event.update_id):
             return False
-        is_lost = answer.outcome == "unknown"
+        self._first_seen.pop(event.update_id, None)
+        is_lost = answer.outcome in {"unknown", "too_early"}
         word = self._texts.render("desk_unknown") if is_lost else answer.word
-        # What was not pressed was answered where it was stored, in a row.
-        if event.callback_id is not None or (is_lost and event.action not in {"text", "edited"}):
+        # What was not pressed was answered where it was stored, in a row. Words in a topic that is no customer's are
+        # people's own; outside topics only an answer to the bot is an event, and its writer believes that it was sent.
+        is_chatter = event.action == "edited" or (event.action == "text" and event.place.topic_id is not None)
+        if event.callback_id is not None or (is_lost and not is_chatter):
             await self._acknowledge(event, word or "✓")
         return True
+
+    def _may_still_fit(self, update_id: int) -> bool:
+        now = self._clock()
+        for known in [known for known, at in self._first_seen.items() if at < now - 2 * TOO_LATE_SECONDS]:
+            # Another process took it in the end.
+            del self._first_seen[known]
+        return now - self._first_seen.setdefault(update_id, now) < TOO_LATE_SECONDS
 
     async def poll(self, pool: Pool) -> None:
         """Ask Telegram for updates for ever; one process at a time does."""

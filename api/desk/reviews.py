@@ -9,7 +9,7 @@ from procrastinate import App
 from psycopg.types.json import Jsonb
 
 from api.backoff import Backoff
-from api.database import Connection, Pool, Row, storable
+from api.database import Connection, Pool, Row, personal, storable
 from api.desk.acts import DeskAnswer
 from api.desk.draft_words import Decision, draft_buttons, draft_text, proof, read_decision
 from api.errors import BusyError
@@ -56,6 +56,12 @@ returning outcome, draft_id, (select state from kb_drafts where id = u.draft_id)
     (select reviewed_by from kb_drafts where id = u.draft_id) as reviewed_by
 """
 
+MEETS = """
+update kb_drafts set meets = %(meets)s, revision = revision + (meets is distinct from %(meets)s)::int
+where id = %(draft)s and revision = %(revision)s and claimed_by is null returning revision
+"""
+"""Buttons shown before name other entries: they must not act on these. What was pressed already keeps what it named."""
+
 UNDER = """
 select split_part(o.turn_id, '-', 2)::bigint as draft_id from desk_messages m join outbox o on o.id = m.outbox_id
 where m.chat_id = %s and m.message_id = %s and o.turn_id ~ '^draft-[0-9]+-'
@@ -96,6 +102,9 @@ class DeskReviews:
             return await self._press(conn, thread_id, event)
         if event.action != "text" or event.reply_to is None:
             return None
+        if event.subject.isdecimal():
+            # Read off the draft itself: it can be answered before its post is recorded.
+            return await self._rewrite(conn, thread_id, event, int(event.subject))
         cursor = await conn.execute(UNDER.encode(), (event.place.chat_id, event.reply_to))
         row = await cursor.fetchone()
         return await self._rewrite(conn, thread_id, event, row["draft_id"]) if row else None
@@ -139,7 +148,7 @@ class DeskReviews:
             return await self._refuse(conn, thread_id, event, word)
         await conn.execute(
             "update kb_drafts set answer = %s, revision = revision + 1 where id = %s",
-            (storable(clean_text(event.text)), draft_id),
+            (personal(clean_text(event.text)), draft_id),
         )
         await note_draft(conn, "draft.edited", draft, f"desk:{event.agent}", {"fields": ["answer"]})
         await self._queue.draft(conn, "show_draft", draft_id, thread_id, event.key)
@@ -191,10 +200,16 @@ class DeskReviews:
         review = await review_draft(self._knowledge, draft)
         text = "\n".join(filter(None, [head, draft_text(self._texts, draft, review)]))
         async with self._pool.connection() as conn, conn.transaction():
-            await conn.execute(
-                "update kb_drafts set meets = %s where id = %s",
-                (Jsonb([conflict.entry_id for conflict in review.same]), draft_id),
+            cursor = await conn.execute(
+                MEETS.encode(),
+                {
+                    "meets": Jsonb([each.entry_id for each in review.same]),
+                    "draft": draft_id,
+                    "revision": draft.revision,
+                },
             )
+            if (met := await cursor.fetchone()) is not None:
+                draft = replace(draft, revision=met["revision"])
             buttons = draft_buttons(self._texts, draft, review)
             await self._outbox.note(conn, thread_id, f"draft-{draft_id}-{occasion}", "show", text, buttons=buttons)
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
-from api.database import Connection, Row, storable
+from api.database import Connection, Row, personal
 from api.desk.news import NEWS_THREAD
 from api.media import stored
 from api.outbox import answer_to
@@ -105,7 +103,7 @@ async def insert_action(conn: Connection, thread_id: str, event: DeskEvent) -> i
         conn,
         "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at)"
         " values (%s, 'desk', 'desk', %s, %s, %s, now()) on conflict do nothing returning id",
-        (thread_id, event.key, event.action, Jsonb(storable(payload))),
+        (thread_id, event.key, event.action, personal(payload)),
     )
     return int(row["id"]) if row else None
 
@@ -136,24 +134,26 @@ async def claim_held_of(conn: Connection, agent_id: str, subject: str) -> Mappin
     return row["payload"] if row else None
 
 
-async def come_to(conn: Connection, thread_id: str, place: DeskPlace) -> bool:
-    """Show a conversation at the desk where somebody acts on it; False when it is there already.
+async def come_to(conn: Connection, thread_id: str, place: DeskPlace) -> DeskPlace | None:
+    """Show a conversation at the desk where somebody acts on it; return the place it left, None when it is there.
 
     What they acted on stands there, so the ticket's card need not be shown again.
     """
-    moved = await _one(
+    left = await _one(
         conn,
-        "update desk_places set desk = %(desk)s,"
-        " chat_id = case when %(desk)s = 'telegram' then %(chat)s else chat_id end,"
-        " topic_id = case when %(desk)s = 'telegram' then %(topic)s else topic_id end"
-        " where thread_id = %(thread)s and desk <> %(desk)s returning 1 as moved",
+        "with left_place as (select * from desk_places where thread_id = %(thread)s and desk <> %(desk)s for update)"
+        " update desk_places p set desk = %(desk)s,"
+        " chat_id = case when %(desk)s = 'telegram' then %(chat)s else p.chat_id end,"
+        " topic_id = case when %(desk)s = 'telegram' then %(topic)s else p.topic_id end"
+        " from left_place l where p.thread_id = l.thread_id returning l.chat_id, l.topic_id, l.desk",
         {"desk": place.desk, "chat": place.chat_id, "topic": place.topic_id, "thread": thread_id},
     )
-    if moved is not None:
-        await conn.execute(
-            "update tickets set card_desk = %s where thread_id = %s and closed_at is null", (place.desk, thread_id)
-        )
-    return moved is not None
+    if left is None:
+        return None
+    await conn.execute(
+        "update tickets set card_desk = %s where thread_id = %s and closed_at is null", (place.desk, thread_id)
+    )
+    return DeskPlace(chat_id=left["chat_id"], topic_id=left["topic_id"], desk=left["desk"])
 
 
 async def claim_offer(conn: Connection, thread_id: str, subject: str, number: str) -> str | None:

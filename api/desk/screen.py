@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from api.customers import Customers
-from api.database import Pool
+from api.database import Pool, personal
 from api.deliveries import Deliveries, Delivery
 from api.desk import tickets as desk_tickets
+from api.desk.buttons import ON_A_CARD, ticket_buttons
 from api.desk.desks import Desks, gives_up
+from api.desk.farewell import Move, say_it_left
 from api.desk.files import DeskFiles
 from api.outbox import DurableOutbox
 from tools.errors import DeskError, DeskUnavailableError, TopicGoneError
@@ -17,6 +20,15 @@ from tools.messages import DeskLabel, DeskName, DeskPlace, DeskPost
 from tools.ports import Desk
 
 logger = logging.getLogger(__name__)
+
+FirstDesk = Callable[[str], DeskName | None]
+"""Names the desk that is asked first about a conversation; None: the usual one."""
+
+
+def no_wish(thread_id: str) -> DeskName | None:
+    """Leave every conversation to the usual order."""
+    del thread_id
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +41,70 @@ class DeskScreen:
     deliveries: Deliveries
     customers: Customers
     files: DeskFiles
+    first_desk: FirstDesk = no_wish
 
     async def show(self, delivery: Delivery) -> None:
         """Show one thing where its conversation lives; when that desk fails, at the next one, which has it then.
 
         An answer goes to the desk it was asked at, as long as that one takes it.
         """
-        post, known = await self.deliveries.desk_post(delivery, await self.customers.name(delivery.thread_id))
+        post, known = await self._made(delivery)
         if delivery.media is not None:
             post = await self.files.fetched(post, delivery.media, attempts=delivery.attempts)
         asked = DeskPlace(**at) if (at := delivery.payload.get("at")) else None
+        if delivery.payload.get("is_farewell"):
+            await self._farewell(delivery, post, asked, known)
+            return
         if asked is not None and (known is None or asked.desk != known.desk):
             if await self._answer(delivery, post, asked):
                 return
             post = replace(post, reply_to=None)
+        await self._show_in_turn(delivery, post, asked, known)
+
+    async def _made(self, delivery: Delivery) -> tuple[DeskPost, DeskPlace | None]:
+        post, known = await self.deliveries.desk_post(delivery, await self.customers.name(delivery.thread_id))
+        if (ticket := post.handoff) is not None:
+            buttons = ticket_buttons(self.files.texts, ON_A_CARD, ticket.ticket_id, has_draft=bool(ticket.draft))
+            post = replace(post, buttons=buttons)
+        return post, known
+
+    async def _show_in_turn(
+        self, delivery: Delivery, post: DeskPost, asked: DeskPlace | None, known: DeskPlace | None
+    ) -> None:
+        """Show it at the first desk that takes it, in the order that holds for this conversation."""
         names = self.desks.starting_with(await self._first(delivery, post, known))
-        for name, following in zip(names, [*names[1:], None], strict=True):
+        for number, name in enumerate(names):
+            # A message there is no message here, even one of the same number.
+            fitting = post if asked is None or asked.desk == name else replace(post, reply_to=None)
             try:
-                await self._show_at(delivery, post, name, known)
+                await self._show_at(delivery, fitting, name, known)
             except DeskError as error:
                 if not gives_up(error, delivery.attempts):
                     raise
                 await self._pass_on(delivery, name, error)
-                if following is None:
+                if number == len(names) - 1:
                     raise
             else:
+                if known is not None and known.desk not in names[: number + 1] and post.handoff is None:
+                    await self._say_it_left(delivery, known, name)
                 return
+
+    async def _say_it_left(self, delivery: Delivery, left: DeskPlace, name: DeskName) -> None:
+        move = Move(thread_id=delivery.thread_id, occasion=delivery.key, left=left, to=name)
+        async with self.pool.connection() as conn, conn.transaction():
+            await say_it_left(conn, self.outbox, self.files.texts, move)
+
+    async def _farewell(
+        self, delivery: Delivery, post: DeskPost, left: DeskPlace | None, known: DeskPlace | None
+    ) -> None:
+        """Tell a desk that a conversation has left it, once: whoever works at another one must not wait for that."""
+        if left is not None and known is not None and left.desk != known.desk:
+            try:
+                if await self._answer(delivery, post, left):
+                    return
+            except DeskError as error:
+                logger.warning("A desk was not told", extra={"action": "desk_farewell_failed", "error": str(error)})
+        await self.deliveries.mark_sent(delivery)
 
     async def _answer(self, delivery: Delivery, post: DeskPost, place: DeskPlace) -> bool:
         """Show an answer where it was asked for; False when nobody can be told there any more."""
@@ -73,9 +123,9 @@ class DeskScreen:
         return True
 
     async def _first(self, delivery: Delivery, post: DeskPost, known: DeskPlace | None) -> DeskName | None:
-        """Name the desk that is tried first: a ticket begins anew with the order, or where its rule wants it."""
+        """Name the desk tried first: a ticket begins anew with the order, or where its rule or its account wants it."""
         if post.handoff is not None:
-            return post.handoff.channel
+            return post.handoff.channel or self.first_desk(delivery.thread_id)
         wanted: DeskName | None = delivery.payload.get("move_to")
         is_free = wanted is not None and post.label.status == "waiting"
         return wanted if is_free else known.desk if known else None
@@ -101,6 +151,7 @@ class DeskScreen:
             message_id = await self._post(desk, post, place, delivery.attempts)
         except TopicGoneError:
             place = await self._place(desk, post, None, known)
+            await self._card_first(desk, delivery, place, is_new=True)
             message_id = await self._post(desk, post, place, delivery.attempts)
         if post.handoff is not None:
             await self._record_card(post.handoff.ticket_id, place)
@@ -112,22 +163,19 @@ class DeskScreen:
             return None
         return await self.files.post(desk, post, place, attempts=attempts)
 
-    async def _card_first(self, desk: Desk, delivery: Delivery, place: DeskPlace) -> None:
-        """Show the open ticket's card before anything else at a desk that does not have it."""
+    async def _card_first(self, desk: Desk, delivery: Delivery, place: DeskPlace, *, is_new: bool = False) -> None:
+        """Show the open ticket's card before anything else at a desk that does not have it, or in an empty place."""
         async with self.pool.connection() as conn:
             cursor = await conn.execute(
                 "select t.ticket_id, o.payload from tickets t join outbox o on o.turn_id = t.ticket_id"
                 " and o.destination = 'desk' and o.part = 'card.0' and o.payload ? 'handoff'"
-                " where t.thread_id = %s and t.closed_at is null and t.card_desk <> %s",
-                (delivery.thread_id, place.desk),
+                " where t.thread_id = %s and t.closed_at is null and (t.card_desk <> %s or %s)",
+                (delivery.thread_id, place.desk, is_new),
             )
             row = await cursor.fetchone()
         if row is None or "handoff" in delivery.payload:
             return
-        name = await self.customers.name(delivery.thread_id)
-        card, _ = await self.deliveries.desk_post(
-            replace(delivery, key=f"{delivery.key}-card", payload=row["payload"]), name
-        )
+        card, _ = await self._made(replace(delivery, key=f"{delivery.key}-card", payload=row["payload"]))
         message_id = await desk.post(card, place)
         await self._record_card(row["ticket_id"], place)
         if place.desk == "telegram":
@@ -189,7 +237,7 @@ class DeskScreen:
         async with self.pool.connection() as conn:
             await conn.execute(
                 "update desk_places set label = %s where thread_id = %s and topic_id is not distinct from %s",
-                (key, thread_id, place.topic_id),
+                (personal(key), thread_id, place.topic_id),
             )
 
 

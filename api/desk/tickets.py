@@ -148,7 +148,7 @@ insert into answer_labels (thread_id, turn_id, question, shown, entry_id, source
 select thread_id, ticket_id || ':draft', content, jsonb_path_query_array(hits, '$[*].entry_id'),
     hits #>> '{0,entry_id}', 'desk', confidence
 from unknown_questions
-where ticket_id = %(ticket)s and jsonb_array_length(hits) > 0 and position(E'\\n' in content) = 0
+where ticket_id = %(ticket)s and jsonb_array_length(hits) > 0
 on conflict do nothing
 """
 
@@ -159,7 +159,9 @@ async def use_draft(conn: Connection, ticket: Ticket) -> None:
     Who sends the draft of one question unchanged says that its entry was the right one: a label for calibration.
     """
     await conn.execute("update tickets set draft_sent_at = now() where ticket_id = %s", (ticket.ticket_id,))
-    await conn.execute(DRAFT_LABEL, {"ticket": ticket.ticket_id})
+    row = await _one(conn, "select content from unknown_questions where ticket_id = %s", (ticket.ticket_id,))
+    if row is not None and "\n" not in row["content"]:
+        await conn.execute(DRAFT_LABEL, {"ticket": ticket.ticket_id})
 
 
 async def let_lapse(conn: Connection, lock_for: timedelta, now: datetime) -> Sequence[str]:

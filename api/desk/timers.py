@@ -8,15 +8,13 @@ Each step is written together with what it says, under the ticket's row lock: tw
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import LiteralString, Protocol
 
-from psycopg.types.json import Jsonb
-
 from api import audit
-from api.database import Connection, Pool, Row
+from api.database import Connection, Pool, Row, personal
 from api.desk import tickets as desk_tickets
 from api.job_queue import JobQueue
 from api.outbox import DurableOutbox
@@ -178,11 +176,13 @@ class HandoffTimers:
         *,
         other_desks: Sequence[DeskLine] = (),
         take_minutes: float = 15,
+        texts_of: Callable[[str], Texts] | None = None,
     ) -> None:
         self._pool = pool
         self._queue = queue
         self._outbox = outbox
         self._texts = texts
+        self._texts_of = texts_of or (lambda _: texts)
         self._desks: tuple[DeskLine, ...] = (outbox, *other_desks)
         self._lock_for = timedelta(minutes=take_minutes)
         does_resume = settings.kefu_handoff_mode == "resume"
@@ -249,7 +249,8 @@ class HandoffTimers:
 
     async def _tell(self, conn: Connection, ticket: OpenTicket, now: datetime) -> None:
         back = Reception(self._plan.hours, clock=lambda: now).back_at()
-        text = self._texts.render("still_waiting_closed", back=back) if back else self._texts.render("still_waiting")
+        texts = self._texts_of(ticket.thread_id)
+        text = texts.render("still_waiting_closed", back=back) if back else texts.render("still_waiting")
         minutes, key = _minutes(ticket, now), _key(ticket, ticket.waiting_since or ticket.acted_at)
         await self._outbox.tell(conn, ticket.thread_id, key, "still_waiting", text)
         note = self._texts.render("desk_told", minutes=minutes, text=text)
@@ -263,13 +264,13 @@ class HandoffTimers:
         payload = {
             "ticket_id": ticket.ticket_id,
             "acted_at": ticket.acted_at.isoformat(),
-            "text": "" if ticket.waiting_since is None else self._texts.render("resumed"),
+            "text": "" if ticket.waiting_since is None else self._texts_of(ticket.thread_id).render("resumed"),
             "note": self._texts.render("desk_resumed", minutes=minutes),
         }
         await conn.execute(
             "insert into inbox (thread_id, origin, account_id, message_id, kind, payload, sent_at)"
             " values (%s, 'timer', 'timer', %s, 'resume', %s, %s) on conflict do nothing",
-            (ticket.thread_id, f"resume-{_key(ticket, ticket.alone_since)}", Jsonb(payload), now),
+            (ticket.thread_id, f"resume-{_key(ticket, ticket.alone_since)}", personal(payload), now),
         )
         await self._queue.turn(conn, ticket.thread_id)
         await conn.execute("update tickets set resumed_at = %s where ticket_id = %s", (now, ticket.ticket_id))

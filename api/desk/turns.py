@@ -122,7 +122,7 @@ class DeskTurns:
                 "kb",
                 text,
                 reply_to=row.payload.get("message_id"),
-                buttons=desk_words.send_buttons(key, len(hits)),
+                buttons=desk_words.send_buttons(self.texts, key, len(hits)),
                 offers=[hit.answer for hit in hits],
                 to=row.payload.get("by"),
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from api.database import Connection
+from api.desk.buttons import button
 from api.desk.tickets import Standing, Ticket
 from graph.context import Texts
 from kb.chunks import Hit
@@ -89,12 +90,10 @@ def found(texts: Texts, query: str, hits: Sequence[Hit]) -> str:
     return texts.render("desk_kb", hits="\n".join(lines))
 
 
-def send_buttons(key: str, count: int) -> tuple[DeskButton, ...]:
+def send_buttons(texts: Texts, key: str, count: int) -> tuple[DeskButton, ...]:
     """Make a button for each hit."""
-    return tuple(
-        DeskButton(action="send", label=f"发送 {number}", subject=key, target=str(number))
-        for number in range(1, count + 1)
-    )
+    numbers = map(str, range(1, count + 1))
+    return tuple(button(texts, "send", key, number, number=number) for number in numbers)
 
 
 def _window(seconds: float) -> str:

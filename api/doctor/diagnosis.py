@@ -17,6 +17,7 @@ from api.doctor.desk import DeskChecks, redis_check
 from api.doctor.models import embedding_check, model_checks, rerank_check, rules_check
 from api.doctor.store import VECTORS, StoreChecks
 from api.doctor.wecom import HTTP_TIMEOUT, WecomChecks
+from api.effective import unknown_variables
 from api.errors import ApiError
 from api.settings import Settings, explain, wecom_desk_problem
 from tools.settings import WecomSettings
@@ -72,7 +73,7 @@ async def diagnose(
             ("redis", [redis_check(settings.redis)]),
         ]
         wrong = {**wrong, **({"desks": problem} if not wrong and (problem := wecom_desk_problem(settings)) else {})}
-        checks = [_settings_check(wrong)]
+        checks = [_settings_check(wrong), _names_check()]
         for name, part in parts:
             for check in part:
                 bounded = replace(check, seconds=seconds) if check.seconds == SECONDS else check
@@ -88,6 +89,20 @@ def _settings_check(wrong: Mapping[str, str]) -> Check:
         return "every variable is well-formed"
 
     return Check(name="settings", run=are_fine, hint="")
+
+
+def _names_check() -> Check:
+    async def are_known() -> str:
+        try:
+            unknown = unknown_variables()
+        except UnicodeDecodeError:
+            raise OffError("not checked: see 'settings'") from None
+        if slips := [each for each in unknown if each.meant]:
+            raise TroubleError("; ".join(each.line for each in slips), "rename it, or remove it")
+        unread = ", ".join(each.name for each in unknown)
+        return f"nothing reads {unread} in .env" if unread else "nothing is set that nobody reads"
+
+    return Check(name="variables", run=are_known, hint="")
 
 
 async def _not_read() -> str:

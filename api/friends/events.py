@@ -7,9 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
-from api.database import Connection, Pool, Row, storable
+from api.database import Connection, Pool, Row, personal, storable
 from api.friends.states import ACTED_ON, Friend, FriendEvent, after
 from api.job_queue import FAST, WELCOME_PRIORITY
 
@@ -86,7 +84,7 @@ async def store_friend_callback(pool: Pool, *, signature: str, payload: Mapping[
     created = _text(payload, "CreateTime")
     values = {
         "signature": signature,
-        "payload": Jsonb(storable(payload)),
+        "payload": personal(payload),
         "change_type": kind,
         "staff_id": _text(payload, "UserID"),
         "customer_id": _text(payload, "ExternalUserID"),

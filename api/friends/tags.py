@@ -55,19 +55,22 @@ class TagBook:
 
     async def _read(self, wanted: Sequence[str]) -> None:
         self._ids = await self._known()
-        if all(name in self._ids for name in wanted):
-            return
-        async with self._pool.connection() as conn, conn.transaction():
-            await conn.execute(LOCK)
-            # Somebody else may have made them while this one waited.
-            self._ids = await self._known()
-            missing = [name for name in wanted if name not in self._ids]
-            room = max(0, TAGS_AT_MOST - len(self._ids))
-            if len(missing) > room:
-                extra = {"action": "tags_full", "group": self._group, "left_out": len(missing) - room}
-                logger.warning("The group of tags is full; no more are made", extra=extra)
-            if missing[:room]:
-                await self._make(missing[:room])
+        # A full group has no room for what another worker may be making: one look is enough.
+        if self._to_make(wanted):
+            async with self._pool.connection() as conn, conn.transaction():
+                await conn.execute(LOCK)
+                # Somebody else may have made them while this one waited.
+                self._ids = await self._known()
+                if missing := self._to_make(wanted):
+                    await self._make(missing)
+        left_out = sum(name not in self._ids for name in wanted)
+        if left_out and len(self._ids) >= TAGS_AT_MOST:
+            extra = {"action": "tags_full", "group": self._group, "left_out": left_out}
+            logger.warning("The group of tags is full; no more are made", extra=extra)
+
+    def _to_make(self, wanted: Sequence[str]) -> list[str]:
+        missing = [name for name in wanted if name not in self._ids]
+        return missing[: max(0, TAGS_AT_MOST - len(self._ids))]
 
     async def _make(self, names: Sequence[str]) -> None:
         try:

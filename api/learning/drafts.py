@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from psycopg.types.json import Jsonb
-
 from api.audit import record
-from api.database import Connection, Pool, Row, storable
+from api.database import Connection, Pool, Row, personal, storable
 from api.errors import ApiError
 from kb.lexical import clean
 from kb.rows import make_entry_id
@@ -83,10 +81,10 @@ async def insert_draft(conn: Connection, proposal: Proposal) -> int:
         "insert into kb_drafts (question, similar_questions, answer, other_answers, category, ticket_id, author)"
         " values (%s, %s, %s, %s, %s, %s, %s) returning id",
         (
-            storable(proposal.question),
-            Jsonb(storable(proposal.similar)),
-            storable(proposal.answer),
-            Jsonb(storable(proposal.other_answers)),
+            personal(proposal.question),
+            personal(proposal.similar),
+            personal(proposal.answer),
+            personal(proposal.other_answers),
             proposal.category,
             proposal.ticket_id,
             storable(proposal.author),
@@ -104,7 +102,7 @@ async def add_answers(conn: Connection, draft_id: int, answers: Sequence[str]) -
     new = [text for text in answers if clean(text) not in known]
     await conn.execute(
         "update kb_drafts set other_answers = %s where id = %s",
-        (Jsonb(storable([*draft.other_answers, *new])), draft_id),
+        (personal([*draft.other_answers, *new]), draft_id),
     )
 
 
@@ -157,7 +155,14 @@ async def edit_draft(
         await conn.execute(
             "update kb_drafts set question = %s, similar_questions = %s, answer = %s, category = %s,"
             " revision = %s where id = %s",
-            (draft.question, Jsonb(list(draft.similar)), draft.answer, draft.category, draft.revision, draft_id),
+            (
+                personal(draft.question),
+                personal(draft.similar),
+                personal(draft.answer),
+                draft.category,
+                draft.revision,
+                draft_id,
+            ),
         )
         await note_draft(conn, "draft.edited", draft, actor, {"fields": sorted(changes)})
     return draft

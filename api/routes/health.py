@@ -7,7 +7,7 @@ from typing import Literal
 import psycopg
 import psycopg_pool
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 
 from api.deps import ServicesDep
@@ -43,22 +43,8 @@ async def ready(services: ServicesDep, response: Response) -> dict[str, str]:
 
 @router.get("/metrics")
 async def metrics(services: ServicesDep) -> Response:
-    """Count what waits, in Prometheus text."""
-    registry = CollectorRegistry()
-    outbox = Gauge("kefu_outbox_rows", "Messages to send, by state", ["destination", "state"], registry=registry)
-    inbox = Gauge("kefu_inbox_unhandled_rows", "Messages waiting for a turn", registry=registry)
-    tickets = Gauge("kefu_open_tickets", "Conversations a person has", registry=registry)
-    async with services.pool.connection() as conn:
-        rows = await (
-            await conn.execute("select destination, state, count(*) as n from outbox group by destination, state")
-        ).fetchall()
-        for row in rows:
-            outbox.labels(row["destination"], row["state"]).set(row["n"])
-        waiting = await (await conn.execute("select count(*) as n from inbox where handled_at is null")).fetchone()
-        opened = await (await conn.execute("select count(*) as n from tickets where closed_at is null")).fetchone()
-    inbox.set(waiting["n"] if waiting else 0)
-    tickets.set(opened["n"] if opened else 0)
-    return Response(generate_latest(REGISTRY) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    """Tell the whole service's numbers, in Prometheus text; any process of it may be asked."""
+    return Response(await services.exposition.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _database(services: Services) -> State:

@@ -10,6 +10,7 @@ import psycopg
 import psycopg_pool
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import PlainTextResponse
+from procrastinate.exceptions import ConnectorException
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
@@ -66,7 +67,7 @@ async def receive(request: Request, services: ServicesDep, crypto: Crypto) -> Pl
         return await _store(crypto, body, request, services)
     except (MalformedCallbackError, InvalidSignatureError) as error:
         return _refuse(error)
-    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+    except (psycopg.Error, psycopg_pool.PoolTimeout, ConnectorException) as error:
         logger.warning("Callback not stored", extra={"action": "callback_not_stored", "error": type(error).__name__})
         return PlainTextResponse("not stored, send it again", 503)
 
@@ -76,6 +77,9 @@ async def _store(crypto: CallbackCrypto, body: bytes, request: Request, services
     event = crypto.open(body, **signature)
     if event.event == FRIEND_EVENT and services.jobs.friends is not None:
         await services.jobs.friends.store(signature=signature["msg_signature"], payload=event.fields)
+        return PlainTextResponse("success")
+    if services.wecom_app is not None and (message := services.wecom_app.read(event.fields)) is not None:
+        await services.inbox.store_message(message)
         return PlainTextResponse("success")
     if services.wecom_intake is not None and is_from_the_app(event.event):
         follow_up = await services.wecom_intake.take(event.fields)

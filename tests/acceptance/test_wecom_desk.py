@@ -68,7 +68,7 @@ async def test_a_member_takes_answers_and_hands_back(service):
     wecom = service.wecom
     card = await card_for(service, "lisi")
     assert "小满" in card.text
-    assert {"接手", "转给我", "交还机器人", "结束", "稍后提醒"} <= set(card.buttons)
+    assert {"接手", "转给我", "交还机器人", "结束", "稍后 10 分钟"} <= set(card.buttons)
     await wecom.member_clicks(card, "接手")
     await shown(service, "lisi", "lisi 已接手", has_buttons=True)
     await wecom.wait_until(lambda: card.replaced == "已接手", timeout=20)

@@ -12,9 +12,10 @@ import uvloop
 from langchain_core.messages import HumanMessage
 from lines import answer_lines
 
+from api.checkpoints import make_saver
 from api.database import open_pool
 from api.knowledge import open_knowledge
-from api.lifespan import POOL_SIZE, make_saver
+from api.lifespan import POOL_SIZE
 from api.settings import load_settings
 from graph.builder import build
 from graph.context import Context, Ports

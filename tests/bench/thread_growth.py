@@ -19,9 +19,9 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from rich.console import Console
 from rich.table import Table
 
+from api.checkpoints import make_saver
 from api.database import Pool, open_pool
 from api.embedded import embedded_postgres
-from api.lifespan import make_saver
 from api.migrate import migrate
 from graph.builder import build
 from graph.context import Context, Ports

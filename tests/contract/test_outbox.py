@@ -83,7 +83,7 @@ async def outbox_and_look(request: pytest.FixtureRequest, pool: Pool) -> AsyncIt
             (THREAD,),
         )
         await conn.commit()
-        yield DurableOutbox(pool, queue, split=lambda text: [text], has_desk=True), DurableLook(pool, queue)
+        yield DurableOutbox(pool, queue, split=lambda _, text: [text], has_desk=True), DurableLook(pool, queue)
 
 
 async def test_a_menu_is_offered_once_and_whole(outbox_and_look: Any) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from api.channels import Channels
+from api.checkpoints import make_saver
 from api.customers import Customers
 from api.database import Pool, Row
 from api.deliveries import Deliveries
@@ -22,7 +24,6 @@ from api.greetings import Greetings
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
-from api.lifespan import make_saver
 from api.outbox import DurableOutbox
 from api.settings import HandoffSettings, variable_names
 from graph.assist import Assistant
@@ -178,8 +179,9 @@ class Works:
         self.texts = PromptTexts()
         self.knowledge, self.channel, self.desk = ScriptedKnowledge(), ShopChannel(), ForumDesk()
         self.inbox = Inbox(pool, queue)
-        self.outbox = DurableOutbox(pool, queue, split=self.channel.split, has_desk=True)
-        self.deliveries = Deliveries(pool, queue, limits=self.channel.limits, split=self.channel.split)
+        self.channels = Channels({"wecom": self.channel})
+        self.outbox = DurableOutbox(pool, queue, split=self.channels.split, has_desk=True)
+        self.deliveries = Deliveries(pool, queue, limits=self.channels.limits, split=self.channels.split)
         self.ports = Ports(retriever=self.knowledge, grader=self.knowledge, outbox=self.outbox, texts=self.texts)
         self.graph = build(self.ports).compile(checkpointer=make_saver(pool))
         self.conversation = Conversation(self.graph, self.outbox, Context())
@@ -192,9 +194,9 @@ class Works:
             outbox=self.outbox,
             deliveries=self.deliveries,
             conversation=self.conversation,
-            channel=self.channel,
+            channels=self.channels,
             desks=Desks(desks={"telegram": self.desk}),
-            customers=Customers(pool, self.channel),
+            customers=Customers(pool, self.channels),
             texts=self.texts,
             limiter=RateLimiter(None, per_minute=1000),
             timers=HandoffTimers(pool, queue, self.outbox, self.texts, HandoffSettings(_env_file=None)),
@@ -205,7 +207,7 @@ class Works:
                 pool=pool,
                 inbox=self.inbox,
                 channel=self.channel,
-                customers=Customers(pool, self.channel),
+                customers=Customers(pool, self.channels),
                 texts=self.texts,
             ),
             try_question=self._try_question,
@@ -222,8 +224,8 @@ class Works:
             self.queue,
             self.outbox,
             self.texts,
-            split=self.channel.split,
-            limits=limits or self.channel.limits,
+            split=self.channels.split,
+            limits=(lambda _: limits) if limits else self.channels.limits,
             **options,
         )
 
@@ -271,7 +273,7 @@ class Works:
     def set_limits(self, *, units: int, window_seconds: float = float("inf")) -> None:
         """Let the channel allow so many messages after each of the customer's."""
         limits = SendLimits(units=units, window_seconds=window_seconds)
-        self._renew(deliveries=Deliveries(self.pool, self.queue, limits=limits, split=self.channel.split))
+        self._renew(deliveries=Deliveries(self.pool, self.queue, limits=lambda _: limits, split=self.channels.split))
         self.desk_inbox = self.make_desk_inbox(limits=limits)
 
     def set_handoff(self, **variables: Any) -> None:

@@ -18,10 +18,11 @@ async def deliveries(works: Any, pool: Pool) -> Deliveries:
     """Five messages in 48 hours, ten characters each; the customer has just written."""
     await works.store(works.message("你好", "m0"))
 
-    def split(text: str) -> list[str]:
+    def split(_: str, text: str) -> list[str]:
         return [text[start : start + 10] for start in range(0, len(text), 10)]
 
-    return Deliveries(pool, works.queue, limits=SendLimits(units=5, window_seconds=48 * 3600), split=split)
+    limits = SendLimits(units=5, window_seconds=48 * 3600)
+    return Deliveries(pool, works.queue, limits=lambda _: limits, split=split)
 
 
 async def say(works: Any, *texts: str) -> None:
@@ -246,6 +247,11 @@ class TestDeliverJob:
 
     async def test_a_time_out_then_a_refusal_is_unknown_and_the_desk_is_told(self, works: Any) -> None:
         found, desk = await self.outcome(works, ChannelUnavailableError("time-out"), BadRequestError("40058"))
+        assert found == ["unknown"]
+        assert "无法确认" in desk[0]
+
+    async def test_a_time_out_then_a_closed_window_is_unknown_and_the_desk_is_told(self, works: Any) -> None:
+        found, desk = await self.outcome(works, ChannelUnavailableError("time-out"), ReplyWindowClosedError("95001"))
         assert found == ["unknown"]
         assert "无法确认" in desk[0]
 

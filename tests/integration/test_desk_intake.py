@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from api.desk.intake import ATTEMPTS, DeskIntake
+from api.desk.intake import ATTEMPTS, TOO_LATE_SECONDS, DeskIntake
 from tools.messages import DeskPlace
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
@@ -25,20 +25,20 @@ async def telegram() -> AsyncIterator[TelegramSimulator]:
 
 
 @pytest.fixture
-async def make_intake(works: Any, telegram: TelegramSimulator) -> AsyncIterator[Callable[[], DeskIntake]]:
+async def make_intake(works: Any, telegram: TelegramSimulator) -> AsyncIterator[Callable[..., DeskIntake]]:
     """Build the intake of one more process."""
     async with contextlib.AsyncExitStack() as stack:
 
-        def make() -> DeskIntake:
+        def make(**options: Any) -> DeskIntake:
             desk = TelegramDesk(token=SecretStr(telegram.token), chat_id=telegram.chat_id, api_base=telegram.api_base)
             stack.push_async_callback(desk.close)
-            return DeskIntake(works.desk_inbox, desk, works.texts, chat_id=telegram.chat_id)
+            return DeskIntake(works.desk_inbox, desk, works.texts, chat_id=telegram.chat_id, **options)
 
         yield make
 
 
 @pytest.fixture
-async def intake(works: Any, telegram: TelegramSimulator, make_intake: Callable[[], DeskIntake]) -> DeskIntake:
+async def intake(works: Any, telegram: TelegramSimulator, make_intake: Callable[..., DeskIntake]) -> DeskIntake:
     """An intake that knows one customer's topic and ticket."""
     await works.store(works.message())
     await works.outbox.hand_over(works.handoff())
@@ -145,6 +145,38 @@ async def test_a_command_that_belongs_to_no_conversation_gets_a_word(
 ) -> None:
     assert await intake.take(said("/done", topic=None))
     assert [message.text for message in telegram.messages] == [works.texts.render("desk_unknown")]
+
+
+async def test_an_answer_to_what_the_bot_never_recorded_is_not_swallowed(
+    works: Any, intake: DeskIntake, said: Any, telegram: TelegramSimulator
+) -> None:
+    bot = {"message_id": 77, "from": {"id": intake._desk.bot_id, "is_bot": True, "first_name": "bot"}}
+    assert await intake.take(said("可以刻字", topic=None, reply_to_message=bot))
+    assert [message.text for message in telegram.messages] == [works.texts.render("desk_unknown")]
+    assert await stored(works) == []
+
+
+async def test_what_colleagues_say_to_each_other_is_left_alone(
+    works: Any, intake: DeskIntake, said: Any, telegram: TelegramSimulator
+) -> None:
+    colleague = {"message_id": 77, "from": {"id": 6, "is_bot": False, "first_name": "小李"}}
+    assert await intake.take(said("好的", topic=None, reply_to_message=colleague))
+    assert telegram.calls == []
+
+
+async def test_what_fits_nothing_for_long_holds_nobody_up_although_something_is_always_on_its_way(
+    works: Any, make_intake: Any, intake: DeskIntake, said: Any
+) -> None:
+    await works.outbox.notify_desk(works.thread("wm2"), "t", "note", "看一下")
+    await works.deliveries.next(works.thread("wm2"), "desk")
+    now = [1000.0]
+    patient = make_intake(clock=lambda: now[0])
+    assert not await patient.take(said("中午吃什么", topic=88))
+    now[0] += TOO_LATE_SECONDS - 0.1
+    assert not await patient.take(said("中午吃什么", topic=88))
+    now[0] += 0.1
+    assert await patient.take(said("中午吃什么", topic=88))
+    assert await stored(works) == []
 
 
 async def test_a_draft_is_acknowledged_and_a_second_press_is_told_it_is_stale(

@@ -17,7 +17,7 @@ from api.learning.drafts import edit_draft, get_draft, list_drafts
 from api.learning.misses import want_entry
 from api.learning.reviews import approve_draft
 from api.settings import load_settings
-from kb.catalog import list_entries
+from kb.catalog import delete_entries, list_entries
 from kb.chunks import Chunk
 from kb.errors import IndexUnavailableError
 from kb.ingest import import_articles
@@ -326,3 +326,34 @@ async def test_without_reviews_a_press_is_stale(works: Any) -> None:
     await works.customer(QUESTION)
     button = DeskButton(action="approve", label="", subject="1", target="n0")
     assert await works.agent("", **press(button, **LI)) == "stale"
+
+
+async def test_a_reply_to_a_draft_whose_post_is_not_recorded_yet_reaches_no_customer(works: Any, draft: Any) -> None:
+    sent = list(works.channel.texts)
+    number = draft.buttons[0].subject
+    assert await works.agent("可以刻字，免费。", reply_to=987_654, subject=number, **LI) == "answered"
+    assert works.channel.texts == sent
+    assert (await get_draft(works.pool, int(number))).answer == "可以刻字，免费。"
+
+
+async def test_a_button_acts_on_the_entry_that_was_named_above_it(
+    works: Any, reviews: DeskReviews, knowledge: Knowledge, draft: Any
+) -> None:
+    number = int(draft.buttons[0].subject)
+    first = await stored(knowledge, QUESTION, ANSWER)
+    await reviews.show(number, works.thread(), "second")
+    await works.work()
+    merge = works.desk.posts[-1].buttons[0]
+    await delete_entries(knowledge.pool, entry_ids=[first])
+    await stored(knowledge, "能不能刻字?", ANSWER)
+    await reviews.show(number, works.thread(), "third")
+    await works.work()
+    assert works.desk.posts[-1].buttons[0].target != merge.target
+    assert await works.agent("", **press(merge, **LI)) == "stale"
+    assert await works.agent("", **press(works.desk.posts[-1].buttons[0], **LI)) == "answered"
+
+
+async def test_a_draft_shown_again_as_it_was_keeps_its_buttons(works: Any, reviews: DeskReviews, draft: Any) -> None:
+    await reviews.show(int(draft.buttons[0].subject), works.thread(), "again")
+    await works.work()
+    assert works.desk.posts[-1].buttons == draft.buttons

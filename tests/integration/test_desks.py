@@ -11,7 +11,7 @@ import pytest
 from api.desk.desks import Desks
 from api.desk.timers import HandoffTimers
 from api.settings import HandoffSettings
-from tools.errors import DeskError, DeskSetupError, DeskUnavailableError
+from tools.errors import DeskError, DeskSetupError, DeskUnavailableError, TopicGoneError
 from tools.memory import MemoryDesk
 from tools.messages import DeskPlace, DeskPost, Media
 
@@ -169,6 +169,7 @@ async def test_nobody_takes_it_so_group_and_next_desk_are_told_in_turn(shop: Any
     await deliver(shop)
     assert kinds(app) == ["card", "notice"]
     assert "已等待 16 分钟" in app.posts[1].text
+    assert shop.desk.posts[-1].text == shop.texts.render("desk_left", desk=shop.texts.render("desk_name_wecom"))
     places = await shop.rows("select desk, chat_id, topic_id from desk_places")
     assert places == [{"desk": "wecom", "chat_id": shop.chat_id, "topic_id": 41}]
 
@@ -248,3 +249,64 @@ async def test_a_file_is_fetched_where_it_was_sent(app: AppDesk) -> None:
     desks = Desks(desks={"wecom": app})
     with pytest.raises(DeskError, match="not configured any more"):
         await desks.fetch(Media(kind="image", ref="on-telegram"))
+
+
+async def test_the_desk_that_a_conversation_leaves_is_told_once(shop: Any, app: AppDesk) -> None:
+    await shop.outbox.hand_over(shop.handoff())
+    await deliver(shop)
+    ticket: dict[str, Any] = {"ticket_id": "ticket1", "callback_id": "c", "agent": "lisi", "agent_id": "wecom:lisi"}
+    await shop.act(await shop.event(action="take", place=WECOM, **ticket))
+    await deliver(shop)
+    await shop.outbox.relay(shop.thread(), "t2", "relay", "在吗")
+    await deliver(shop)
+    left = shop.texts.render("desk_left", desk=shop.texts.render("desk_name_wecom"))
+    assert [(post.kind, post.text) for post in shop.desk.posts[1:]] == [("notice", left)]
+    assert kinds(app) == ["notice", "customer"]
+
+
+async def test_a_dead_desk_that_is_left_holds_nothing_up(shop: Any, app: AppDesk) -> None:
+    await shop.outbox.hand_over(shop.handoff())
+    await deliver(shop)
+    ticket: dict[str, Any] = {"ticket_id": "ticket1", "callback_id": "c", "agent": "lisi", "agent_id": "wecom:lisi"}
+    shop.desk.errors.append(DeskUnavailableError("no answer"))
+    await shop.act(await shop.event(action="take", place=WECOM, **ticket))
+    await shop.outbox.relay(shop.thread(), "t2", "relay", "在吗")
+    await deliver(shop)
+    assert kinds(shop.desk) == ["card"]
+    assert kinds(app) == ["notice", "customer"]
+
+
+async def test_an_answer_that_is_shown_at_another_desk_names_no_message_of_the_first(shop: Any, app: AppDesk) -> None:
+    await shop.outbox.hand_over(shop.handoff())
+    await deliver(shop)
+    event = await shop.event("可以刻字", agent_id="wecom:lisi", agent="lisi", place=WECOM, message_id=7 * 10**18)
+    await shop.desk_inbox.store(replace(event, ticket_id="ticket1", callback_id="c", action="take"))
+    app.errors.append(DeskSetupError("not in the app's range any more"))
+    await deliver(shop)
+    assert (shop.desk.posts[-1].kind, shop.desk.posts[-1].reply_to) == ("notice", None)
+
+
+async def test_in_place_of_a_deleted_topic_the_open_ticket_s_card_comes_first(shop: Any) -> None:
+    await shop.outbox.hand_over(shop.handoff())
+    await deliver(shop)
+    shop.desk.errors.append(TopicGoneError("deleted"))
+    await shop.outbox.relay(shop.thread(), "t2", "relay", "在吗")
+    await shop.outbox.relay(shop.thread(), "t3", "relay", "喂")
+    await deliver(shop)
+    assert kinds(shop.desk) == ["card", "card", "customer", "customer"]
+    assert [place.topic_id for place in shop.desk.shown_in] == [41, 42, 42, 42]
+
+
+async def test_a_deleted_topic_that_a_conversation_comes_back_to_is_made_anew_with_the_card(
+    shop: Any, app: AppDesk
+) -> None:
+    await shop.outbox.hand_over(shop.handoff("one"))
+    await deliver(shop)
+    await shop.outbox.close_ticket("one")
+    await shop.outbox.hand_over(shop.handoff("two", channel="wecom"))
+    await deliver(shop)
+    await shop.run("update desk_places set desk = 'telegram'")
+    shop.desk.errors.append(TopicGoneError("deleted"))
+    await shop.outbox.relay(shop.thread(), "t3", "relay", "在吗")
+    await deliver(shop)
+    assert kinds(shop.desk) == ["card", "card", "customer"]

@@ -283,6 +283,20 @@ async def test_a_state_for_every_visitor_does_not_become_a_tag_each(make: Make, 
     assert len(sim.contacts.tags.groups["来源"]) == 100
 
 
+async def test_in_a_full_group_a_new_state_costs_one_look_and_a_known_one_none(
+    make: Make, sim: WecomSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    friends = await make()
+    await friends.tending.book.ids([f"visitor-{number}" for number in range(100)])
+    listed = sim.calls["externalcontact/get_corp_tag_list"]
+    for number in range(3):
+        assert set(await friends.tending.book.ids(["visitor-7", f"late-{number}"])) == {"visitor-7"}
+    await friends.tending.book.ids(["visitor-7", "visitor-8"])
+    assert sim.calls["externalcontact/get_corp_tag_list"] == listed + 3
+    full = [record for record in caplog.records if getattr(record, "action", "") == "tags_full"]
+    assert [record.__dict__["left_out"] for record in full] == [1, 1, 1]
+
+
 async def test_a_name_that_is_refused_costs_the_others_nothing(make: Make, sim: WecomSimulator) -> None:
     friends = await make()
     # All at once is refused, and then the first of them alone.

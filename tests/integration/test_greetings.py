@@ -221,3 +221,16 @@ class TestFailures:
     @pytest.fixture
     def unhurried(self, works: Any, greetings: Greetings) -> None:
         works.jobs = replace(works.jobs, greetings=replace(greetings, pause_seconds=0))
+
+
+async def test_an_account_with_categories_is_offered_its_own_questions(works: Any) -> None:
+    await add_entry(works, "如何退款?")
+    await add_entry(works, "年假怎么休?")
+    await works.run(
+        "update knowledge_chunks set metadata = metadata || %s where content like '年假%%'", Jsonb({"category": "人事"})
+    )
+    only: dict[str, frozenset[str]] = {works.thread(): frozenset({"人事"})}
+    works.jobs = replace(works.jobs, greetings=replace(works.jobs.greetings, categories=only.get))
+    assert labels(await greeted(works)) == ["年假怎么休?"]
+    only.clear()
+    assert labels(await greeted(works)) == ["如何退款?", "年假怎么休?"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +13,8 @@ import pytest
 from api import audit
 from api.desk.timers import HandoffTimers, OpenTicket, Plan, Remind, Resume, Tell
 from api.settings import HandoffSettings
+from graph.texts import PromptTexts
+from prompts.loader import parse_text
 from tools.office_hours import OfficeHours
 
 START = datetime(2026, 3, 4, 12, 0, tzinfo=ZoneInfo("Asia/Shanghai"))
@@ -364,3 +367,19 @@ async def test_a_ticket_whose_wait_was_lost_is_closed(works: Any) -> None:
     await tick(works, 31)
     [row] = await works.rows("select closed_at from tickets")
     assert row["closed_at"] is not None
+
+
+async def test_who_waits_is_told_so_in_the_words_of_their_account(works: Any) -> None:
+    own = parse_text("still_waiting", "still_waiting.md", "人事同事马上就来。")
+    timers = HandoffTimers(
+        works.pool,
+        works.queue,
+        works.outbox,
+        works.texts,
+        HandoffSettings(_env_file=None),
+        texts_of=lambda thread_id: PromptTexts({"still_waiting": own}) if thread_id == works.thread() else works.texts,
+    )
+    works.jobs = replace(works.jobs, timers=timers)
+    await works.customer("能刻字吗?")
+    await tick(works, 20)
+    assert works.channel.texts[1:] == ["人事同事马上就来。"]

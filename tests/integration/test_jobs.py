@@ -18,6 +18,8 @@ from api.errors import BusyError
 from api.inbox import MAX_ATTEMPTS
 from api.jobs import STALLED_AFTER
 from api.lifespan import Services
+from api.observability.exposition import Exposition
+from api.observability.totals import OwnCounters
 from api.settings import Settings
 from api.worker import _keep, worker_beside
 from tools.errors import (
@@ -431,6 +433,7 @@ def services(works: Any, clean_environment: Any) -> Services:
         jobs=works.jobs,
         desk=None,
         desk_intake=None,
+        exposition=Exposition(works.pool, OwnCounters(works.pool), units=5),
     )
 
 

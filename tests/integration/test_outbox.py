@@ -100,7 +100,7 @@ async def test_a_hand_over_is_all_or_nothing(works: Any, pool: Pool) -> None:
         async def deliver(self, *_: Any) -> None:
             raise RuntimeError("the queue is full")
 
-    outbox = DurableOutbox(pool, FullQueue(), split=lambda text: [text], has_desk=True)
+    outbox = DurableOutbox(pool, FullQueue(), split=lambda _, text: [text], has_desk=True)
     with pytest.raises(RuntimeError, match="full"):
         await outbox.hand_over(works.handoff())
     for table in ("tickets", "unknown_questions", "outbox"):
@@ -108,7 +108,7 @@ async def test_a_hand_over_is_all_or_nothing(works: Any, pool: Pool) -> None:
 
 
 async def test_without_a_desk_questions_are_recorded_and_nothing_is_shown(works: Any, pool: Pool) -> None:
-    outbox = DurableOutbox(pool, works.queue, split=lambda text: [text], has_desk=False)
+    outbox = DurableOutbox(pool, works.queue, split=lambda _, text: [text], has_desk=False)
     await outbox.hand_over(works.handoff(thread_id="wecom:wk1:stranger"))
     await outbox.relay(works.thread(), "turn1", "relay", "一")
     await outbox.notify_desk(works.thread(), "turn1", "note", "一")
@@ -131,14 +131,14 @@ async def test_an_automatic_answer_takes_three_messages_at_most_and_says_so(work
     def by_ten(text: str) -> list[str]:
         return [text[start : start + 10] for start in range(0, len(text), 10)]
 
-    outbox = DurableOutbox(pool, works.queue, split=by_ten, has_desk=True, shortened="…more")
+    outbox = DurableOutbox(pool, works.queue, split=lambda _, text: by_ten(text), has_desk=True, shortened="…more")
     await outbox.say(works.thread(), "turn1", "answer", "0123456789" * 6)
     texts = [text for *_, text in await written(works)]
     assert texts == ["0123456789", "0123456789", "01234…more"]
 
 
 async def test_what_a_person_says_is_never_shortened(works: Any, pool: Pool) -> None:
-    outbox = DurableOutbox(pool, works.queue, split=list, has_desk=True, shortened="…")
+    outbox = DurableOutbox(pool, works.queue, split=lambda _, text: list(text), has_desk=True, shortened="…")
     await outbox.say(works.thread(), "turn1", "human", "一二三四五")
     assert [text for *_, text in await written(works)] == ["一", "二", "三", "四", "五"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from langgraph.store.postgres import AsyncPostgresStore
 
-from api.lifespan import make_saver
+from api.checkpoints import make_saver
 from api.migrate import migrate, pending
 from api.retention import run_retention
 from api.settings import RetentionSettings

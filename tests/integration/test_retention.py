@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from api.checkpoints import make_saver
 from api.cli import app
 from api.database import Pool, thread_lock
-from api.lifespan import make_saver
 from api.retention import RetentionReport, run_retention
 from api.settings import RetentionSettings, load_settings
 from tools.errors import ConfigurationError, ReplyWindowClosedError

@@ -292,7 +292,7 @@ class TestOperations:
         await outbox.say("wecom:wk1:wm1", "t1", "answer", "一")
         await outbox.say("wecom:wk1:wm1", "t2", "answer", "二")
         async with site.services.pool.connection() as conn:
-            await conn.execute("update outbox set state = 'sent' where turn_id = 't1'")
+            await conn.execute("update outbox set state = 'sent', sent_at = now() where turn_id = 't1'")
         async with site.services.pool.connection() as conn:
             await conn.execute("insert into tickets (ticket_id, thread_id, reason) values ('t', 'x', 'failure')")
         response = await site.client.get("/metrics")
@@ -300,7 +300,7 @@ class TestOperations:
         assert response.headers["content-type"].startswith("text/plain")
         lines = response.text.splitlines()
         assert 'kefu_outbox_rows{destination="customer",state="pending"} 1.0' in lines
-        assert 'kefu_outbox_rows{destination="customer",state="sent"} 1.0' in lines
+        assert 'kefu_sent_total{destination="customer"} 1.0' in lines
         assert "kefu_inbox_unhandled_rows 0.0" in lines
         assert "kefu_open_tickets 1.0" in lines
 

@@ -49,7 +49,7 @@ def voice(works: Any) -> Any:
 
 def listen(works: Any, *heard: str | Exception) -> Ears:
     ears = Ears(*heard)
-    transcripts = Transcripts(pool=works.pool, channel=works.channel, transcriber=ears)
+    transcripts = Transcripts(pool=works.pool, channels=works.channels, transcriber=ears)
     works.jobs = replace(works.jobs, transcripts=transcripts)
     return ears
 
@@ -137,7 +137,7 @@ async def test_the_desk_sees_what_was_heard_while_the_bot_is_muted(works: Any, v
 
 
 async def test_without_a_server_voice_is_not_fetched(works: Any, voice: Any) -> None:
-    works.jobs = replace(works.jobs, transcripts=Transcripts(pool=works.pool, channel=works.channel))
+    works.jobs = replace(works.jobs, transcripts=Transcripts(pool=works.pool, channels=works.channels))
     works.channel.files.clear()
     await works.store(voice())
     await works.work()
@@ -147,7 +147,7 @@ async def test_without_a_server_voice_is_not_fetched(works: Any, voice: Any) -> 
 async def test_rules_learn_where_the_customer_came_from_and_their_tags(works: Any) -> None:
     enter = works.message("", kind="enter_session", sender="system", extra={"scene": "s", "scene_param": "抖音"})
     await works.store(enter)
-    customers = Customers(works.pool, works.channel)
+    customers = Customers(works.pool, works.channels)
     assert await customers.about(works.thread()) == {"source": "抖音", "tags": []}
     async with works.pool.connection() as conn:
         await conn.execute(
@@ -162,7 +162,7 @@ async def test_the_ticket_keeps_the_rule_and_its_priority(works: Any) -> None:
     from prompts.rule_book import RuleBook
 
     ports = replace(works.ports, rules=RuleBook())
-    from api.lifespan import make_saver
+    from api.checkpoints import make_saver
     from graph.builder import build
 
     graph = build(ports).compile(checkpointer=make_saver(works.pool))

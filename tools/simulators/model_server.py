@@ -37,6 +37,8 @@ class ModelServer:
         self.says = "好的"
         self.replies: deque[str] = deque()
         """Said before `says`, each once."""
+        self.script: Callable[[dict[str, Any]], str] | None = None
+        """Makes what is said from the body of the request, instead of `says`."""
         self.finish_reason = "stop"
         self.chats: list[dict[str, Any]] = []
         """The bodies of the chats that were answered."""
@@ -91,10 +93,13 @@ class ModelServer:
             return await self._fail(request, self._failure)
         body = await request.json()
         self.chats.append(body)
-        content = self.replies.popleft() if self.replies else self.says
+        content = self.replies.popleft() if self.replies else self._said(body)
         message = {"role": "assistant", "content": content}
         choice = {"index": 0, "finish_reason": self.finish_reason, "message": message}
         return _completion(body["model"], choices=[choice])
+
+    def _said(self, body: dict[str, Any]) -> str:
+        return self.says if self.script is None else self.script(body)
 
     async def _embeddings(self, request: Request) -> Response:
         self.calls["embeddings"] += 1

@@ -23,6 +23,7 @@ from tools.simulators.wecom_faults import Faults, Tokens
 from tools.simulators.wecom_friends import FriendlyPeople
 from tools.simulators.wecom_media import StoredFile
 from tools.simulators.wecom_members import MemberMessage
+from tools.simulators.wecom_native import NativeKnowledge
 from tools.simulators.wecom_people import DEFAULT_ACCOUNT
 from tools.simulators.wecom_state import Sent
 
@@ -34,7 +35,8 @@ class WecomSimulator(FriendlyPeople):
     """One corp with kf accounts, customers and staff, and the API that serves them.
 
     The parts are public for finer play: `kf` (rules and sessions), `log` (what `sync_msg` serves; `log.knobs`),
-    `callbacks` (delivery knobs), `contacts` (friends), `members` (who the app writes to), `tokens`, `faults`.
+    `callbacks` (delivery knobs), `contacts` (friends), `members` (who the app writes to), `native` (WeCom's own robot),
+    `tokens`, `faults`.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class WecomSimulator(FriendlyPeople):
         self.members.agent_id = agent_id
         self.tokens = Tokens(corp_id=corp_id, secrets=families, run_id=run_id, clock=clock)
         self.faults = Faults()
+        self.native = NativeKnowledge(kf=self.kf, clock=clock)
         self._api = WecomApi(
             kf=self.kf,
             log=self.log,
             contacts=self.contacts,
             members=self.members,
+            native=self.native,
             media=self.media,
             tokens=self.tokens,
             faults=self.faults,

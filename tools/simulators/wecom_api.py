@@ -20,6 +20,7 @@ from tools.simulators.wecom_faults import Faults, Tokens
 from tools.simulators.wecom_log import MessageLog
 from tools.simulators.wecom_media import MediaStore
 from tools.simulators.wecom_members import Members
+from tools.simulators.wecom_native import NativeKnowledge
 from tools.simulators.wecom_outbound import Json, RefusedError
 from tools.simulators.wecom_state import KfState, Sent, ServiceState
 
@@ -41,6 +42,7 @@ class WecomApi:
         log: MessageLog,
         contacts: Contacts,
         members: Members,
+        native: NativeKnowledge,
         media: MediaStore,
         tokens: Tokens,
         faults: Faults,
@@ -78,6 +80,7 @@ class WecomApi:
             "kf/servicer/list": ("GET", self._servicers),
             "kf/add_contact_way": ("POST", self._link),
             **contacts.routes(),
+            **native.routes(),
             "message/send": ("POST", self._send_to_members),
             "message/update_template_card": ("POST", members.update_card),
         }

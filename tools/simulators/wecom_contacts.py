@@ -1,4 +1,4 @@
-"""客户联系 as far as the bot uses it: friends, their welcome codes, remarks and tags."""
+"""客户联系 as far as the bot uses it: friends, their welcome codes, remarks and tags, messages staff confirm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tools.simulators.wecom_contact_ways import ContactWays, CorpTags
 from tools.simulators.wecom_outbound import Json, RefusedError
+from tools.simulators.wecom_outreach import GroupMessages
 from tools.simulators.wecom_state import SHORT_CODE_SECONDS, KfState
 
 
@@ -52,6 +53,7 @@ class Contacts:
         self.ways = ContactWays(kf.next_id, clock, lambda: self.base)
         self.friendships: dict[tuple[str, str], Friendship] = {}
         """(userid, external_userid) → friendship."""
+        self.messages = GroupMessages(next_id=kf.next_id, clock=clock, friendships=self.friendships)
         self.welcomes: list[Welcome] = []
         self._kf = kf
         self._clock = clock
@@ -80,6 +82,7 @@ class Contacts:
             "externalcontact/list_contact_way": ("POST", self.ways.list),
             "externalcontact/update_contact_way": ("POST", self.ways.update),
             "externalcontact/del_contact_way": ("POST", self.ways.delete),
+            **self.messages.routes(),
         }
 
     def tags_of(self, customer: str, user: str) -> set[str]:

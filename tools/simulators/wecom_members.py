@@ -13,6 +13,8 @@ RESPONSE_CODE_SECONDS = 72 * 3600
 MESSAGES_A_MINUTE = 30
 """What one member gets; more is lost without a word."""
 WEBHOOK_A_MINUTE = 20
+CHECK, CHECK_INTERVAL = "enable_duplicate_check", "duplicate_check_interval"
+DUPLICATE_CHECK_SECONDS = 1800
 BUTTONS = 6
 LIMITS = {"title": 36, "desc": 44, "sub_title_text": 160, "keyname": 5, "value": 30, "text": 10}
 """Characters; the vendor only advises these, and cuts what is longer."""
@@ -61,6 +63,7 @@ class Members:
     messages: list[MemberMessage] = field(default_factory=list)
     webhooks: dict[str, list[str]] = field(default_factory=dict)
     """What each group got to read, by its webhook's key."""
+    _sent_at: list[float] = field(default_factory=list)
     _codes: dict[str, _Code] = field(default_factory=dict)
     _task_ids: set[str] = field(default_factory=set)
     _posted: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -85,7 +88,7 @@ class Members:
         if asked and not found:
             raise RefusedError(81013, "user & party & tag all invalid")
         answer: Json = {"invaliduser": "|".join(name.lower() for name in asked if name not in found)}
-        is_repeated = body.get("enable_duplicate_check") == 1 and body in self.sent
+        is_repeated = body.get(CHECK) == 1 and self._was_sent(body)
         msgtype = str(body.get("msgtype"))
         if msgtype == "template_card" and not is_repeated:
             self._check_card(body.get("template_card") or {})
@@ -93,6 +96,7 @@ class Members:
             self._codes[code] = _Code(task_id=body["template_card"]["task_id"], born=self.clock())
             answer["response_code"] = code
         self.sent.append(body)
+        self._sent_at.append(self.clock())
         if not is_repeated:
             self._show(found, msgtype, body.get(msgtype) or {})
         return {**answer, "msgid": self.next_id("app")}
@@ -138,6 +142,14 @@ class Members:
         self.webhooks[key].append(cut_text(content))
         return {}
 
+    def _was_sent(self, body: Json) -> bool:
+        """Tell whether the same was sent within the interval of the check, with a check or without."""
+        since = self.clock() - body.get(CHECK_INTERVAL, DUPLICATE_CHECK_SECONDS)
+        return any(
+            at >= since and _without_check(sent) == _without_check(body)
+            for sent, at in zip(self.sent, self._sent_at, strict=True)
+        )
+
     def _show(self, members: list[str], msgtype: str, payload: Json) -> None:
         now = self.clock()
         for member in members:
@@ -164,6 +176,10 @@ class Members:
             raise RefusedError(40058, "too many horizontal_content_list items")
         _check_lengths(card)
         self._task_ids.add(task_id)
+
+
+def _without_check(body: Json) -> Json:
+    return {name: value for name, value in body.items() if name not in {CHECK, CHECK_INTERVAL}}
 
 
 def _check_lengths(value: object, name: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from tenacity.wait import wait_base
 
-from tools.errors import BadRequestError, ChannelUnavailableError
+from tools.errors import BadRequestError, ChannelSetupError, ChannelUnavailableError
 from tools.messages import File, MediaKind
 from tools.wecom.transport import TIMEOUT, Downloaded, WecomTransport
 
@@ -19,8 +20,20 @@ TEXT_BYTES = 2048
 
 FILE_BYTES = 20 * 1024 * 1024
 
+CARD_SECONDS = 1800
+
 NO_SUCH_MEMBER = frozenset({60011, 60111, 81013})
 """Codes for receivers that do not exist, or are outside the app's visible range."""
+
+UNKNOWN_AGENT = 301002
+
+_REPEATED_TASK = re.compile(r"(?i)task[ _-]?id.*(?:duplicat|repeat|already|exist|重复|已存在)")
+_UNKNOWN_TASK = re.compile(r"(?i)(?:not|n't|non)[ -]?exist|不存在")
+
+
+def _says_shown(words: str) -> bool:
+    """Tell whether a card is refused because one of the same task id was sent before."""
+    return _REPEATED_TASK.search(words) is not None and _UNKNOWN_TASK.search(words) is None
 
 
 class WecomApp(WecomTransport):
@@ -40,23 +53,51 @@ class WecomApp(WecomTransport):
         super().__init__(api_base=api_base, corp_id=corp_id, secret=secret, redis=redis, timeout=timeout, wait=wait)
         self.agent_id = agent_id
 
-    async def send_text(self, members: Sequence[str], text: str) -> Sequence[str]:
-        """Send a text; return the members that WeCom did not find."""
-        return await self._send(members, "text", {"content": text})
+    async def send_text(self, members: Sequence[str], text: str, *, once_in: int = 0) -> Sequence[str]:
+        """Send a text; return the members that WeCom did not find.
+
+        The same text is shown once in `once_in` seconds; 0: however often it is sent.
+        """
+        return await self._send(members, "text", {"content": text}, once_in=once_in)
 
     async def send_card(self, members: Sequence[str], card: Mapping[str, Any]) -> Sequence[str]:
-        """Send a card; the same one is shown once however often it is sent within half an hour."""
-        return await self._send(members, "template_card", card, is_unique=True)
+        """Send a card; the same one is shown once however often it is sent within half an hour.
+
+        Whether WeCom takes a task id twice is not documented. If it refuses, saying so, the card is there already; a
+        refusal in other words is tried under another id, so that an earlier attempt cannot cost the card.
+        """
+        try:
+            return await self._send_card(members, card)
+        except BadRequestError as error:
+            if isinstance(error, ChannelSetupError) or error.code in NO_SUCH_MEMBER:
+                raise
+        return await self._send_card(members, {**card, "task_id": f"{card['task_id']}-again"})
+
+    async def _send_card(self, members: Sequence[str], card: Mapping[str, Any]) -> Sequence[str]:
+        try:
+            return await self._send(members, "template_card", card, once_in=CARD_SECONDS)
+        except BadRequestError as error:
+            if _says_shown(str(error)):
+                return ()
+            raise
 
     async def send_file(self, members: Sequence[str], file: File) -> Sequence[str]:
         """Upload a file and send it as what it is; return the members that WeCom did not find."""
-        kind, media_id = file.kind, ""
+        return await self.send_media(members, *await self.upload_file(file))
+
+    async def upload_file(self, file: File) -> tuple[MediaKind, str]:
+        """Upload a file; return as what WeCom took it, and its id."""
         try:
-            media_id = await self._uploaded(file, file.kind)
+            return file.kind, await self._uploaded(file, file.kind)
         except BadRequestError:
             # Too large for a picture or a recording, or of a format those do not take.
-            kind, media_id = "file", await self._uploaded(file, "file")
-        return await self._send(members, kind, {"media_id": media_id})
+            return "file", await self._uploaded(file, "file")
+
+    async def send_media(
+        self, members: Sequence[str], kind: MediaKind, media_id: str, *, once_in: int = 0
+    ) -> Sequence[str]:
+        """Send what was uploaded; return the members that WeCom did not find. `once_in` as for `send_text`."""
+        return await self._send(members, kind, {"media_id": media_id}, once_in=once_in)
 
     async def download_media(self, media_id: str) -> Downloaded:
         """Return what a member sent."""
@@ -80,7 +121,7 @@ class WecomApp(WecomTransport):
         return media_id
 
     async def _send(
-        self, members: Sequence[str], msgtype: str, payload: Mapping[str, Any], *, is_unique: bool = False
+        self, members: Sequence[str], msgtype: str, payload: Mapping[str, Any], *, once_in: int
     ) -> Sequence[str]:
         body: dict[str, Any] = {
             "touser": "|".join(members),
@@ -88,8 +129,7 @@ class WecomApp(WecomTransport):
             "agentid": self.agent_id,
             msgtype: payload,
         }
-        # Not for texts: two customers' lines may well be the same.
-        check = {"enable_duplicate_check": 1, "duplicate_check_interval": 1800} if is_unique else {}
-        answer = await self.call("message/send", body | check, repeatable=is_unique)
+        check = {"enable_duplicate_check": 1, "duplicate_check_interval": once_in} if once_in else {}
+        answer = await self.call("message/send", body | check, repeatable=bool(check))
         missing = {name.lower() for name in str(answer.get("invaliduser") or "").split("|") if name}
         return [member for member in members if member.lower() in missing]

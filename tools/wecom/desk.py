@@ -16,7 +16,7 @@ from tools.errors import (
 )
 from tools.messages import DeskEvent, DeskPlace, DeskPost, File, Media
 from tools.wecom import desk_cards
-from tools.wecom.app import NO_SUCH_MEMBER, WecomApp
+from tools.wecom.app import NO_SUCH_MEMBER, UNKNOWN_AGENT, WecomApp
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,6 @@ AGENT_PREFIX = "wecom:"
 
 PLACE = DeskPlace(chat_id=0, topic_id=None, desk="wecom")
 """Every conversation is shown in the same chat."""
-
-UNKNOWN_AGENT = 301002
 
 
 class WecomDesk:
@@ -60,6 +58,7 @@ class WecomDesk:
                 self._report(await self._app.send_file(members, post.file))
             for card in desk_cards.cards(post):
                 self._report(await self._app.send_card(members, card))
+            # However often the same: two customers' lines may well be.
             for text in desk_cards.texts(post):
                 self._report(await self._app.send_text(members, text))
         return 0

@@ -1,6 +1,7 @@
 """What the desk inside WeCom shows: pure functions from a post to cards and texts.
 
-Cards and texts here are plain: nothing a customer wrote can become markup. Lengths are those of doc 90236.
+Cards are plain; a text may hold links (doc 90236), so no text here has what one begins with: nothing a customer wrote
+can become markup. Lengths are those of the same page.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tools.desk_buttons import button_data, of_card
 from tools.messages import DeskAction, DeskButton, DeskPost, Handoff
-from tools.telegram_buttons import button_data
 from tools.telegram_cards import CHINA, DRAFT_TRUNCATED, REASONS, SPEAKERS
 from tools.wecom.splitting import split_text
 
@@ -23,14 +24,7 @@ PARTS_AT_MOST = 3
 
 NAME_LIMIT, LINE_LIMIT, DRAFT_LIMIT, CANDIDATES, HISTORY_LINES = 20, 120, 600, 3, 6
 
-TICKET_BUTTONS: tuple[tuple[DeskAction, str], ...] = (
-    ("take", "接手"),
-    ("draft", "发送草稿"),
-    ("transfer", "转给我"),
-    ("done", "交还机器人"),
-    ("close", "结束"),
-    ("snooze", "稍后提醒"),
-)
+CARD_ACTIONS: tuple[DeskAction, ...] = ("take", "draft", "transfer", "done", "close", "snooze")
 
 
 def cards(post: DeskPost) -> list[Mapping[str, Any]]:
@@ -57,7 +51,7 @@ def texts(post: DeskPost) -> list[str]:
         text = ""
     else:
         text = f"ℹ️ {name_of(post)}：{post.text}"
-    parts = split_text(text, TEXT_BYTES)
+    parts = split_text(text.replace("<", "＜"), TEXT_BYTES)
     if len(parts) > PARTS_AT_MOST:
         parts = [*parts[: PARTS_AT_MOST - 1], split_text(parts[PARTS_AT_MOST - 1], TEXT_BYTES - 3)[0] + "…"]
     return parts
@@ -70,8 +64,6 @@ def name_of(post: DeskPost) -> str:
 
 
 def _ticket(post: DeskPost, handoff: Handoff) -> Mapping[str, Any]:
-    shown = [(action, label) for action, label in TICKET_BUTTONS if handoff.draft or action != "draft"]
-    buttons = tuple(DeskButton(action=action, label=label, subject=handoff.ticket_id) for action, label in shown)
     facts = [
         ("等待自", _clock(post.since) if post.since else ""),
         ("来自", post.source),
@@ -80,7 +72,9 @@ def _ticket(post: DeskPost, handoff: Handoff) -> Mapping[str, Any]:
         ("情绪", "负面" if handoff.mood == "negative" else ""),
     ]
     sign = "🔴" if handoff.priority == "high" else "🙋"
-    card = _card(post, title=f"{sign} {name_of(post)}", subtitle=handoff.question, buttons=buttons)
+    card = _card(
+        post, title=f"{sign} {name_of(post)}", subtitle=handoff.question, buttons=of_card(post.buttons, CARD_ACTIONS)
+    )
     card["main_title"]["desc"] = _short(REASONS.get(handoff.reason, ""), DESC_LIMIT)
     card["horizontal_content_list"] = [
         {"keyname": key, "value": _short(value, FACT_LIMIT)} for key, value in facts if value.strip()

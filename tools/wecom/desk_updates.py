@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tools.desk_buttons import read_button
 from tools.messages import DeskAction, DeskEvent, Media, MediaKind
-from tools.telegram_buttons import read_button
 from tools.telegram_updates import COMMANDS, WITH_WORDS
 from tools.wecom.desk import AGENT_PREFIX, PLACE
 

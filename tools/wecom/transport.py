@@ -14,6 +14,7 @@ from email.message import Message
 from typing import Any, Self, TypeVar
 
 import httpx
+from prometheus_client import Counter
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -31,6 +32,10 @@ from tools.errors import (
 from tools.wecom.tokens import FreshToken, TokenCache
 
 logger = logging.getLogger(__name__)
+
+CALLS = Counter(
+    "kefu_wecom_calls", "Calls of WeCom, by its error code; none: no answer that says one", ["path", "code"]
+)
 
 T = TypeVar("T")
 
@@ -231,12 +236,23 @@ class WecomTransport:
             async with self._slots[path], asyncio.timeout(TOTAL_SECONDS):
                 return await self._http.request(method, path, params=dict(query), **body)
         except (httpx.HTTPError, TimeoutError) as error:
+            CALLS.labels(path, "none").inc()
             # The kind says enough; `from None` because a request's URL carries the token.
             raise ChannelUnavailableError(f"WeCom {path}: no answer ({type(error).__name__})") from None
 
 
 def _answer(path: str, response: httpx.Response) -> Mapping[str, Any]:
-    """Return the vendor's answer, or raise what it says."""
+    """Return the vendor's answer, or raise what it says; counted either way."""
+    try:
+        answer = _read(path, response)
+    except ChannelError as error:
+        CALLS.labels(path, "none" if error.code is None else str(error.code)).inc()
+        raise
+    CALLS.labels(path, "0").inc()
+    return answer
+
+
+def _read(path: str, response: httpx.Response) -> Mapping[str, Any]:
     if response.status_code >= 500:
         raise ChannelUnavailableError(f"WeCom {path}: server error (HTTP {response.status_code})")
     try:

@@ -41,6 +41,8 @@ class Model:
     def __init__(self) -> None:
         self.refusal: tuple[int, dict[str, Any]] | None = None
         self.embedding_refusal: tuple[int, dict[str, Any]] | None = None
+        self.speech_refusal: tuple[int, dict[str, Any]] | None = None
+        self.heard: list[bytes] = []
         self.hang = False
         self.asked: list[dict[str, Any]] = []
         self._over = asyncio.Event()
@@ -52,6 +54,10 @@ class Model:
         return answer
 
     async def _answer(self, request: Request) -> Response:
+        if request.url.path.endswith("/audio/transcriptions"):
+            self.heard.append(await request.body())
+            status, body = self.speech_refusal or (200, {"text": ""})
+            return JSONResponse(body, status)
         is_embedding = request.url.path.endswith("/embeddings")
         refusal = self.embedding_refusal if is_embedding else self.refusal
         if not is_embedding:

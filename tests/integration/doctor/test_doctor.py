@@ -37,9 +37,10 @@ class TestCommand:
         result = await command("--url", await shop.kefu())
         assert result.exit_code == 0, result.output
         lines = result.stdout.splitlines()
-        # The one thing nobody needs for a whole service.
-        assert [line.split("  ")[0] for line in lines if not line.startswith("✓ ")] == ["– reranking model"]
-        assert len(lines) == 24
+        # What nobody needs for a whole service.
+        unused = ["– reranking model", "– vision model", "– speech server"]
+        assert [line.split("  ")[0].rstrip() for line in lines if not line.startswith("✓ ")] == unused
+        assert len(lines) == 27
         assert shop.telegram.messages == ()
         assert shop.wecom.sent == []
 
@@ -89,6 +90,20 @@ class TestCommand:
         assert "– database" in result.stdout
         assert "✓ wecom token" in result.stdout
         assert "db-s3cr3t" not in result.output
+
+    async def test_a_slip_in_a_name_is_a_finding_and_a_stray_line_is_only_told(
+        self, shop: Shop, clean_environment: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    ) -> None:
+        (clean_environment / ".env").write_text("SHOP=1\n", encoding="utf-8")
+        result = await command()
+        assert result.exit_code == 0, result.output
+        assert "nothing reads SHOP in .env" in result.stdout
+        monkeypatch.setenv("KEFU_BRUST_SECONDS", "5")
+        result = await command()
+        assert result.exit_code == 1
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith("✗")]
+        assert "KEFU_BRUST_SECONDS is not a setting; did you mean KEFU_BURST_SECONDS?" in line
+        assert line.endswith("→ rename it, or remove it")
 
     async def test_a_file_of_settings_in_another_encoding_is_said_so(
         self, shop: Shop, clean_environment: Path, command: Command
@@ -200,7 +215,8 @@ async def test_what_is_not_configured_is_off_and_no_failure(
     found = {finding.check: finding for finding in await diagnose(settings, database_uri, wrong=wrong)}
     off = {name for name, finding in found.items() if finding.status == "off"}
     wecom = {"wecom token", "wecom accounts", "wecom servicers", "wecom callback keys", "wecom callback url", "clock"}
-    assert off == {*wecom, "chat model", "reranking model", "telegram", "telegram updates", "redis"}
+    models = {"chat model", "vision model", "speech server", "reranking model"}
+    assert off == {*wecom, *models, "telegram", "telegram updates", "redis"}
     assert [name for name, finding in found.items() if finding.status == "failed"] == ["knowledge base"]
 
 

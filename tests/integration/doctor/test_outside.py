@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from api.settings import load_settings
 from kb.bundled import BundledEmbedder
 from tools.simulators.wecom import WecomSimulator
 
@@ -169,6 +170,72 @@ async def test_an_unknown_provider_is_named(shop: Shop) -> None:
     failed = await shop.failed()
     assert "'nobody' is not one of" in failed["chat model"].detail
     assert "set LLM_API_BASE and LLM_MODEL" in failed["chat model"].mend
+
+
+class TestVision:
+    async def test_a_model_that_sees_is_shown_a_picture(self, shop: Shop) -> None:
+        shop.set(LLM_VISION_MODEL="eyes")
+        found = await shop.findings()
+        assert found["vision model"].status == "ok"
+        assert "eyes at 127.0.0.1 answered" in found["vision model"].detail
+        [asked] = [asked for asked in shop.model.asked if asked["model"] == "eyes"]
+        [part] = asked["messages"][0]["content"]
+        assert part["image_url"]["url"].startswith("data:image/png;base64,")
+        assert asked["max_tokens"] == 1
+
+    async def test_a_model_that_the_server_does_not_have_is_named_by_its_own_variable(self, shop: Shop) -> None:
+        shop.model.refusal = (404, {"message": "The model `eyes` does not exist", "code": "model_not_found"})
+        shop.set(LLM_VISION_MODEL="eyes")
+        failed = await shop.failed()
+        assert failed["vision model"].detail == "the server does not know the model 'eyes' (404)"
+        assert failed["vision model"].mend == "set LLM_VISION_MODEL to one it has"
+        assert failed["chat model"].mend == "set LLM_MODEL to one it has"
+
+    async def test_without_a_server_it_cannot_be_asked(self, shop: Shop) -> None:
+        shop.set(LLM_VISION_MODEL="eyes", LLM_PROVIDER="none")
+        failed = await shop.failed()
+        assert list(failed) == ["vision model"]
+        assert "needs a chat model's server" in failed["vision model"].detail
+
+    async def test_without_one_nothing_is_checked(self, shop: Shop) -> None:
+        found = await shop.findings()
+        assert (found["vision model"].status, found["speech server"].status) == ("off", "off")
+        assert shop.model.heard == []
+
+
+class TestSpeech:
+    async def test_a_server_that_hears_is_sent_a_recording(self, shop: Shop) -> None:
+        base = load_settings().model.llm_api_base
+        shop.set(SPEECH_API_BASE=base, SPEECH_MODEL="ears")
+        found = await shop.findings()
+        assert found["speech server"].status == "ok"
+        assert "ears at 127.0.0.1 answered" in found["speech server"].detail
+        [body] = shop.model.heard
+        assert b"#!AMR" in body
+
+    @pytest.mark.parametrize(
+        ("status", "cause", "mend"),
+        [
+            (401, "HTTP 401", "SPEECH_API_KEY"),
+            (404, "HTTP 404", "SPEECH_MODEL"),
+            (400, "refuses the recording (HTTP 400)", "must read AMR"),
+            (200, "cannot be read", "SPEECH_API_BASE"),
+        ],
+    )
+    async def test_a_refusal_is_named(self, shop: Shop, status: int, cause: str, mend: str) -> None:
+        shop.model.speech_refusal = (status, {"error": "sk-speech-s3cr3t"})
+        shop.set(SPEECH_API_BASE=load_settings().model.llm_api_base, SPEECH_API_KEY="sk-speech-s3cr3t")
+        failed = await shop.failed()
+        assert list(failed) == ["speech server"]
+        assert cause in failed["speech server"].detail
+        assert mend in failed["speech server"].mend
+        assert "s3cr3t" not in str(failed)
+
+    async def test_a_server_that_is_not_there_is_named(self, shop: Shop) -> None:
+        shop.set(SPEECH_API_BASE=f"http://127.0.0.1:{shop.free_port()}/v1")
+        failed = await shop.failed()
+        assert failed["speech server"].detail == "speech recognition: no answer (ConnectError)"
+        assert "check the network and SPEECH_API_BASE" in failed["speech server"].mend
 
 
 class TestEmbedding:

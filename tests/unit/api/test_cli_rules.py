@@ -29,6 +29,14 @@ def test_a_faulty_file_is_one_line(clean_environment: Path, monkeypatch: pytest.
         run("check")
 
 
+def test_a_pattern_that_can_never_fit_is_one_line(clean_environment: Path) -> None:
+    path = clean_environment / "own.yaml"
+    path.write_text("rules: [{name: 甲, when: {patterns: 不退款，我就*投诉}, then: {}}]", encoding="utf-8")
+    with pytest.raises(PromptError, match=r"own\.yaml: rule '甲': when: patterns: .* never fits") as caught:
+        run("check", "--file", str(path))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [

@@ -152,9 +152,9 @@ def test_a_denied_praise_is_a_complaint(word: str, denial: str) -> None:
 
 @pytest.mark.parametrize("text", ["不太满意" * 20_000, "不" * 100_000, "没有很" * 50_000, "!" * 100_000])
 def test_a_long_text_is_read_quickly(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     LEXICON.mood_of(text)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_faults_of_the_file_are_named(copied: Path, plant: Callable[[str, str, str], None]) -> None:

@@ -238,6 +238,23 @@ def test_a_faulty_rule_is_one_line_that_names_it(raw: str, problem: str) -> None
     assert "\n" not in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("mark", "shown"), [*zip("，,。、；！", ",,。、;!", strict=True), (". ", "."), ("\\n", "a new line")]
+)
+def test_a_pattern_with_the_end_of_a_part_in_it_is_refused(mark: str, shown: str) -> None:
+    _, [problem] = parse(f'rules: [{{name: a, when: {{patterns: [好, "不退款{mark}我就*投诉"]}}, then: {{}}}}]')
+    assert problem.startswith("rule 'a': when: patterns: '不退款")
+    assert problem.endswith(f" never fits, because a pattern ends at {shown!r}; keep the words on one side of it")
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize("pattern", ["1.5*米", "怎么*投诉？", "U.S.A", "a-b/c:d"])
+def test_marks_that_end_nothing_are_no_harm_in_a_pattern(pattern: str) -> None:
+    [rule], problems = parse(f"rules: [{{name: a, when: {{patterns: '{pattern}'}}, then: {{}}}}]")
+    assert problems == []
+    assert rule.fits(RuleFacts(text=pattern.replace("*", "3 ").replace("？", "吧")))
+
+
 @given(ANY_FACTS)
 def test_rules_are_total(facts: RuleFacts) -> None:
     rule = first_match(SHIPPED, facts)

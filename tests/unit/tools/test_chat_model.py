@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from langchain_core.exceptions import ModelError, ModelInvalidRequestError
 from langchain_core.load import dumpd
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
+from kb.masking import Mask
 from tools.chat_model import MAX_TOKENS, PROVIDERS, GuardedChatModel, make_chat_model
 from tools.circuit_breaker import CircuitBreaker
 from tools.errors import ConfigurationError, ModelUnavailableError
@@ -188,3 +189,27 @@ async def test_a_stream_is_guarded_too(model: GuardedChatModel, server: ModelSer
 
 async def test_the_breaker_is_no_part_of_a_trace(model: GuardedChatModel) -> None:
     assert "breaker" not in json.dumps(dumpd(model))
+
+
+async def test_a_server_sees_marks_and_the_reply_has_the_values(server: ModelServer) -> None:
+    settings = ModelSettings(llm_api_base=server.api_base, llm_model="m")
+    server.says = "会打〔电话1〕"
+    made_model = make_chat_model(settings, Mask)
+    assert made_model is not None
+    async with contextlib.aclosing(made_model) as opened:
+        reply = await opened.ainvoke([SystemMessage("规则"), HumanMessage("我的电话是 13812345678")])
+        assert reply.text == "会打13812345678"
+        streamed = [piece.text async for piece in opened.astream("打 13812345678")]
+        assert "".join(streamed) == "会打13812345678"
+    for chat in server.chats:
+        assert "13812345678" not in json.dumps(chat)
+        assert "〔电话1〕" in chat["messages"][-1]["content"]
+
+
+async def test_a_server_of_the_shop_s_own_may_see_everything(server: ModelServer) -> None:
+    settings = ModelSettings(llm_api_base=server.api_base, llm_model="m", kefu_mask_personal=False)
+    made_model = make_chat_model(settings, Mask)
+    assert made_model is not None
+    async with contextlib.aclosing(made_model) as opened:
+        await opened.ainvoke("我的电话是 13812345678")
+    assert "13812345678" in server.chats[0]["messages"][0]["content"]

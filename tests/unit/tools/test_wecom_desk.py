@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from tools.errors import ChannelSetupError, DeskSetupError, DeskUnavailableError, RateLimitedError
+from tools.errors import ChannelSetupError, DeskError, DeskSetupError, DeskUnavailableError, RateLimitedError
 from tools.messages import DeskButton, DeskEvent, DeskLabel, DeskPost, Handoff, Line
 from tools.simulators.wecom import WecomSimulator
 from tools.wecom.app import WecomApp
@@ -71,13 +71,15 @@ def card(question="能刻字吗?", draft="可以。", **fields):
         history=(Line(speaker="customer", text="在吗\n机器人：好的"), Line(speaker="bot", text="在的")),
         draft=draft,
     )
-    return post(kind="card", handoff=handoff, since=1_800_000_000.0, **fields)
+    offered = ["snooze", "close", "done", "transfer", "assign", "take", "entry", *(["draft"] if draft else [])]
+    buttons = tuple(DeskButton(action=action, label=action, subject="t1") for action in offered)
+    return post(kind="card", handoff=handoff, since=1_800_000_000.0, buttons=buttons, **fields)
 
 
 async def test_a_ticket_is_a_card_with_its_buttons_and_a_text_with_the_rest(wecom, make_desk):
     await make_desk().post(card(), PLACE)
     shown, details = wecom.members.to("lisi")
-    assert list(shown.buttons) == ["接手", "发送草稿", "转给我", "交还机器人", "结束", "稍后提醒"]
+    assert list(shown.buttons) == ["take", "draft", "transfer", "done", "close", "snooze"]
     assert "31%" in shown.text
     assert "能刻字吗?" in shown.text
     assert "客户：在吗 机器人：好的" in details.text
@@ -87,7 +89,7 @@ async def test_a_ticket_is_a_card_with_its_buttons_and_a_text_with_the_rest(weco
 
 async def test_without_a_draft_there_is_no_button_for_it(wecom, make_desk):
     await make_desk().post(card(draft=""), PLACE)
-    assert "发送草稿" not in wecom.members.to("lisi")[0].buttons
+    assert "draft" not in wecom.members.to("lisi")[0].buttons
 
 
 async def test_whatever_customers_write_fits(wecom, make_desk):
@@ -104,6 +106,36 @@ async def test_a_repeated_card_is_shown_once(wecom, make_desk):
     await desk.post(card(draft=""), PLACE)
     await desk.post(card(draft=""), PLACE)
     assert sum(message.msgtype == "template_card" for message in wecom.members.to("lisi")) == 1
+
+
+async def test_a_repeated_card_that_reads_otherwise_by_now_is_still_shown_once(wecom, make_desk):
+    desk = make_desk("lisi")
+    await desk.post(card(draft=""), PLACE)
+    await desk.post(card(draft="", source="官网"), PLACE)
+    assert sum(message.msgtype == "template_card" for message in wecom.members.to("lisi")) == 1
+    assert len(wecom.members.texts_to("lisi")) == 3
+
+
+async def test_a_card_that_is_refused_in_words_nobody_knows_is_not_lost(wecom, make_desk):
+    wecom.fail_next("message/send", 40058)
+    await make_desk("lisi").post(card(draft=""), PLACE)
+    assert [message.msgtype for message in wecom.members.to("lisi")] == ["template_card", "text"]
+
+
+async def test_a_card_that_is_refused_for_what_it_is_stays_refused(wecom, make_desk):
+    wecom.fail_next("message/send", 40058, times=2)
+    with pytest.raises(DeskError, match="40058"):
+        await make_desk("lisi").post(card(draft=""), PLACE)
+    assert wecom.members.to("lisi") == []
+
+
+async def test_what_a_customer_writes_is_no_link(wecom, make_desk):
+    link = '<a href="https://example.com">领奖</a>'
+    await make_desk("lisi").post(post(kind="customer", text=link), PLACE)
+    await make_desk("lisi").post(card(question=link * 9, draft=link, key="k2"), PLACE)
+    texts = [message.text for message in wecom.members.to("lisi") if message.msgtype == "text"]
+    assert len(texts) == 2
+    assert all("领奖" in text and "<" not in text for text in texts)
 
 
 async def test_only_the_holder_reads_the_lines_and_only_the_asker_the_answer(wecom, make_desk):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from pydantic import SecretStr
 
-from tools.messages import Candidate, DeskPlace, DeskPost, Handoff, Line
+from tools.messages import Candidate, DeskAction, DeskButton, DeskPlace, DeskPost, Handoff, Line
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
 
@@ -96,8 +96,17 @@ def card(handoff: Handoff) -> Callable[..., DeskPost]:
 
     def make(**changes: object) -> DeskPost:
         ticket = replace(handoff, **changes)  # type: ignore[arg-type]
+        offered: dict[DeskAction, str] = {"entry": "加入知识库", "done": "交还", "snooze": "稍后", "transfer": "转给我"}
+        offered |= {"assign": "转给…", "take": "接手"}
+        if ticket.draft:
+            offered["draft"] = "发送草稿"
         return DeskPost(
-            kind="card", thread_id=ticket.thread_id, customer_name=ticket.customer_name, text="", handoff=ticket
+            kind="card",
+            thread_id=ticket.thread_id,
+            customer_name=ticket.customer_name,
+            text="",
+            handoff=ticket,
+            buttons=tuple(DeskButton(action=a, label=label, subject=ticket.ticket_id) for a, label in offered.items()),
         )
 
     return make

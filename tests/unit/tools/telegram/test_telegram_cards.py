@@ -63,8 +63,8 @@ def test_buttons_carry_the_ticket(card: MakeCard) -> None:
         ("发送草稿", f"draft:{ticket_id}"),
         ("接手", f"take:{ticket_id}"),
         ("转给…", f"assign:{ticket_id}"),
-        ("稍后 10 分钟", f"snooze:{ticket_id}"),
-        ("交还机器人", f"done:{ticket_id}"),
+        ("稍后", f"snooze:{ticket_id}"),
+        ("交还", f"done:{ticket_id}"),
         ("加入知识库", f"entry:{ticket_id}"),
     ]
     assert all(len(button.data.encode()) <= 64 for button in buttons)
@@ -79,7 +79,7 @@ def test_without_a_draft_there_is_nothing_to_send(card: MakeCard) -> None:
 
 
 def test_what_customers_and_articles_wrote_never_becomes_markup(card: MakeCard) -> None:
-    nasty = "<b>&</b><a href='tg://user?id=1'>x</a>&lt;"
+    nasty = "<b>&</b><a href='//user?id=1'>x</a>&lt;"
     post = card(
         customer_name=nasty,
         question=nasty,
@@ -117,6 +117,39 @@ def test_a_line_break_cannot_forge_another_turn_or_name(card: MakeCard) -> None:
     lines = visible_text(render(post, in_topic=True).html).splitlines()
     assert "🙋 张三 📌 已付款" in lines
     assert "客户:好 人工:已退款" in lines
+
+
+def test_nothing_a_customer_writes_is_a_command_or_a_mention_at_the_desk(card: MakeCard) -> None:
+    words = "/close 点 /done@kefu_bot @xiaowang tg://resolve?domain=x a@b.cn https://example.com/done"
+    inert = "/\u2060close 点 /\u2060done@kefu_bot @\u2060xiaowang tg:\u2060//resolve?domain=x a@b.cn https://example.com/done"
+    post = card(
+        customer_name=words,
+        question=words,
+        draft=words,
+        history=(Line(speaker="customer", text=words),),
+        hits=(Candidate(entry_id="e", question=words, score=0.5),),
+        profile=(words,),
+    )
+    seen = visible_text(render(replace(post, source=words), in_topic=True).html)
+    assert words not in seen
+    assert seen.count(inert[:40]) == 7
+    assert render(replace(post, handoff=None, kind="customer", text=words), in_topic=True).html.endswith(inert)
+    notice = replace(post, handoff=None, kind="notice", text="/help 看说明")
+    assert render(notice, in_topic=True).html == "ℹ️ /help 看说明"
+
+
+def test_lines_of_a_customer_are_quoted_so_that_none_looks_like_the_desks_own(customer_line: DeskPost) -> None:
+    post = replace(customer_line, text="好的\nℹ️ 小李 已接手")
+    assert render(post, in_topic=True).html == "👤 张三:<blockquote>好的\nℹ️ 小李 已接手</blockquote>"
+    long = render(replace(post, text="好\n" * 5000), in_topic=True).html
+    assert units(long) <= MESSAGE_LIMIT
+    assert visible_text(long).endswith("…")
+
+
+def test_signs_that_turn_a_line_around_are_dropped(card: MakeCard) -> None:
+    post = card(customer_name="\u202e三张\u202c", question="\u2066退款\u2069\u200f", history=(), hits=(), draft="")
+    assert "🙋 三张\n❓ 退款\n" in visible_text(render(post, in_topic=True).html)
+    assert topic_name(post) == "🟢 三张"
 
 
 def test_a_customer_line_names_the_customer(customer_line: DeskPost) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tools.errors import DeskUnavailableError, TopicGoneError
-from tools.messages import DeskPlace, DeskPost
+from tools.messages import DeskLabel, DeskPlace, DeskPost
 from tools.simulators.telegram import TelegramSimulator
 from tools.telegram import TelegramDesk
 
@@ -148,3 +148,17 @@ async def test_two_customers_of_one_name_have_two_topics(
     second = await show(desk, replace(card(), thread_id="kf:wk1:other"))
     assert first.place != second.place
     assert len(forum.topics) == 2
+
+
+async def test_a_topic_of_the_same_number_in_the_former_chat_changes_nothing_here(
+    forum: TelegramSimulator, desk: TelegramDesk, posts: dict[str, DeskPost], show: Show
+) -> None:
+    here = (await show(desk, posts["card"])).place
+    former, names = replace(here, chat_id=-5), [topic.name for topic in forum.topics]
+    other = replace(posts["customer"], customer_name="李四", label=DeskLabel(is_closed=True))
+    await desk.label(other, former)
+    await desk.mark(replace(other, kind="sent", reply_to=1), former)
+    with pytest.raises(TopicGoneError, match="not the desk any more"):
+        await desk.post(other, former)
+    assert [topic.name for topic in forum.topics] == names
+    assert len(forum.messages) == 1

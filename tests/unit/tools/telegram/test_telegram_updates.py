@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from tools.desk_buttons import Pressed, button_data, read_button
 from tools.messages import DeskButton, DeskEvent, DeskPlace, Media
-from tools.telegram_buttons import Pressed, button_data, read_button
 from tools.telegram_updates import parse_update
 
 CHAT = -1001
@@ -95,6 +95,17 @@ def test_a_reply_to_a_card_names_its_ticket(place: dict[str, Any], content: dict
     event = read(said(**place, **content, reply_to_message=CARD))
     assert event is not None
     assert (event.action, event.ticket_id, event.reply_to, event.callback_id) == (action, "t-1", 70, None)
+
+
+def test_a_reply_to_a_draft_names_the_draft() -> None:
+    keys = [
+        [{"text": "批准上线", "callback_data": "approve:12:n0"}, {"text": "不采用", "callback_data": "reject:12:0"}]
+    ]
+    draft = {**BOT_MESSAGE, "reply_markup": {"inline_keyboard": keys}}
+    event, command = (read(said(**TOPIC, text=text, reply_to_message=draft)) for text in ("可以刻字", "/take"))
+    assert event is not None
+    assert command is not None
+    assert (event.subject, event.ticket_id, command.subject) == ("12", None, "")
 
 
 def test_the_ticket_is_read_without_the_bots_id_too() -> None:

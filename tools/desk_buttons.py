@@ -1,9 +1,9 @@
-"""What is written into a button and read out of its press: `code:subject` or `code:subject:target`."""
+"""What every desk writes into a button and reads out of its press: `code:subject` or `code:subject:target`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tools.messages import DeskAction, DeskButton
@@ -29,6 +29,9 @@ BUTTON_CODES = {action: code for code, action in CODES.items()}
 ON_A_TICKET = frozenset({"draft", "take", "assign", "give", "snooze", "done", "close", "transfer", "entry"})
 """Actions whose subject is a ticket."""
 
+ON_A_DRAFT = frozenset({"approve", "reject"})
+"""Actions whose subject is an article's draft."""
+
 DATA = re.compile(
     r"(?P<code>[a-z]{1,8}):(?P<subject>[0-9a-zA-Z_-]{1,40})(?::(?P<target>[0-9a-zA-Z_-]{1,20}))?", re.ASCII
 )
@@ -49,6 +52,12 @@ def button_data(button: DeskButton) -> str:
     """Write what a button carries."""
     target = f":{button.target}" if button.target else ""
     return f"{BUTTON_CODES[button.action]}:{button.subject}{target}"
+
+
+def of_card(buttons: Sequence[DeskButton], actions: Sequence[DeskAction]) -> tuple[DeskButton, ...]:
+    """Pick what a card's buttons do, in this order; what is not offered is left out."""
+    offered = {button.action: button for button in buttons}
+    return tuple(offered[action] for action in actions if action in offered)
 
 
 def read_button(data: str) -> Pressed | None:

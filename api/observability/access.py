@@ -1,0 +1,73 @@
+"""One line a request: what was asked, what came of it, how long it took; and the same in numbers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.observability.counters import REQUEST_SECONDS, REQUESTS
+from api.observability.following import following
+
+logger = logging.getLogger(__name__)
+
+HEADER = b"x-request-id"
+_GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+LONGEST_PATH = 200
+
+
+class AccessLog:
+    """Logs and counts every request; the id a proxy gave it is kept, and sent back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and take down what became of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        status = 500
+        begun = time.perf_counter()
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
+            await send(message)
+
+        with following(request_id=request_id):
+            try:
+                await self._app(scope, receive, note)
+            finally:
+                _note(scope, status, time.perf_counter() - begun)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    # Names of no route, and methods that do not exist, are as many as anybody likes to send.
+    route = getattr(scope.get("route"), "path", "other")
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    REQUESTS.labels(method, route, str(status)).inc()
+    REQUEST_SECONDS.labels(route).observe(seconds)
+    logger.info(
+        "Request",
+        extra={
+            "action": "request",
+            "method": method,
+            "path": scope["path"][:LONGEST_PATH],
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        },
+    )
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+    return given.decode() if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
