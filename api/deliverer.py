@@ -17,7 +17,7 @@ from api.desk.group_notices import GroupNotices
 from api.desk.marks import Lost, mark_delivered, tell_undelivered
 from api.desk.screen import DeskScreen, FirstDesk, no_wish
 from api.observability.counters import DUPLICATES
-from api.observability.following import following
+from api.observability.following import following_delivery
 from api.outbox import Destination, DurableOutbox
 from api.pace import paced
 from graph.context import Texts
@@ -67,7 +67,7 @@ class Deliverer:
     async def deliver(self, thread_id: str, destination: Destination) -> None:
         """Send what waits, in order; a row that may succeed later holds the line."""
         while (delivery := await self.deliveries.next(thread_id, destination)) is not None:
-            with following(turn_id=delivery.turn_id, message_key=delivery.key):
+            with following_delivery(delivery):
                 await self._attempt(delivery)
         if destination == "desk" and self.desks:
             await self._screen(thread_id).label(thread_id)

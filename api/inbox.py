@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -74,6 +74,8 @@ class Batch:
     rows: tuple[InboxRow, ...]
     attempts: int
     """How often this turn was begun before."""
+    times: tuple[datetime, datetime] | None = field(default=None, compare=False)
+    """When its newest message was written, by the channel's clock, and stored."""
 
 
 class Inbox:
@@ -189,7 +191,7 @@ class Inbox:
         async with self._pool.connection() as conn:
             rows = await (
                 await conn.execute(
-                    "select id, origin, account_id, message_id, kind, payload, turn_id, attempts,"
+                    "select id, origin, account_id, message_id, kind, payload, turn_id, attempts, sent_at, received_at,"
                     " extract(epoch from now() - received_at)::float8 as age"
                     " from inbox where thread_id = %s and handled_at is null order by id",
                     (thread_id,),
@@ -214,6 +216,7 @@ class Inbox:
                 for row in chosen
             ),
             attempts=chosen[0]["attempts"],
+            times=(chosen[-1]["sent_at"], chosen[-1]["received_at"]),
         )
 
     def _typing(self, rows: Sequence[Row]) -> float:

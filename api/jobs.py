@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,7 +30,7 @@ from api.friends.jobs import Friends
 from api.greetings import Greetings
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
-from api.observability.following import following
+from api.observability.following import following_turn
 from api.outbox import Destination, DurableOutbox
 from api.outreach.answering import answer_consents
 from api.outreach.jobs import Outreach
@@ -149,7 +148,8 @@ class Jobs:
                         await self.queue.turn(conn, thread_id, delay=batch.seconds)
                     return
                 try:
-                    await self._follow(batch)
+                    with following_turn(batch):
+                        await self._handle(batch)
                 except OvertakenError:
                     logger.info("Turn begun anew", extra={"action": "turn_overtaken", "turn_id": batch.turn_id})
                     await self.inbox.reopen(batch)
@@ -158,19 +158,6 @@ class Jobs:
                     with contextlib.suppress(psycopg.Error, psycopg_pool.PoolTimeout):
                         await self.inbox.forgive(batch)
                     raise
-
-    async def _follow(self, batch: Batch) -> None:
-        """Handle a turn with its ids on every log line."""
-        begun = time.perf_counter()
-        with following(turn_id=batch.turn_id):
-            await self._handle(batch)
-            facts = {
-                "action": "turn_handled",
-                "origin": batch.origin,
-                "message_ids": [row.message_id for row in batch.rows],
-                "ms": round((time.perf_counter() - begun) * 1000),
-            }
-            logger.info("Turn handled", extra=facts)
 
     async def _handle(self, batch: Batch) -> None:
         if batch.attempts >= MAX_ATTEMPTS:

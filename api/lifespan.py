@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from zoneinfo import ZoneInfo
 
 from langgraph.store.postgres import AsyncPostgresStore
 from redis.asyncio import Redis
@@ -35,9 +34,9 @@ from api.knowledge import Knowledge, open_knowledge
 from api.learning.answers import learn
 from api.learning.misses import want_entry
 from api.learning.polish import ModelPolisher
-from api.observability.exposition import Exposition, open_exposition
+from api.observability.exposition import Exposition
+from api.observability.opening import make_observer, open_observability, traced
 from api.observability.totals import settle
-from api.observability.turns import TurnCounter
 from api.outbox import DurableOutbox
 from api.outreach.jobs import make_outreach
 from api.retention import RetentionReport, run_retention
@@ -113,9 +112,8 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         redis = await _open_redis(settings, stack)
         opened_channels = await open_channels(settings, redis, stack)
         channels = opened_channels.channels
-        units = channels.pulled.limits.units
         exposition = await stack.enter_async_context(
-            open_exposition(pool, units=units, zone=ZoneInfo(settings.handoff.kefu_timezone))
+            open_observability(settings, pool, knowledge, units=channels.pulled.limits.units)
         )
         opened = await open_desks(settings, redis, stack)
         desks, desk = opened.desks, opened.telegram
@@ -154,10 +152,11 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
         )
         polisher = ModelPolisher(model, seconds=settings.model.llm_timeout_seconds) if model else None
         saver = make_saver(pool, ring)
-        observer = TurnCounter()
+        observer = make_observer(settings, knowledge)
 
         def converse(with_ports: Ports) -> Conversation:
-            graph, assistant = build(with_ports).compile(checkpointer=saver), Assistant(with_ports)
+            graph = traced(build(with_ports).compile(checkpointer=saver), settings)
+            assistant = Assistant(with_ports)
             return Conversation(graph, outbox, context, assistant=assistant, profiles=ports.profiles, observer=observer)
 
         accounts = load_accounts(settings.service.kefu_accounts_file)

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
-from typing import Literal
+from typing import Literal, Self
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from api.accounts import VARIABLE, load_accounts
 from api.encryption import KeyRing
@@ -170,6 +170,50 @@ class OutreachSettings(Slice):
         return value
 
 
+class TraceSettings(Slice):
+    """Where traces of turns go."""
+
+    kefu_trace_text: Literal["masked", "full", "off"] = "masked"
+    """Words on traces: told by their length, as they are, or with all that goes in and out left away."""
+    langsmith_tracing: bool = False
+    langsmith_api_key: SecretStr | None = None
+    langsmith_endpoint: str = "https://api.smith.langchain.com"
+    langsmith_project: str = "kefu"
+    otel_exporter_otlp_endpoint: str = ""
+    """Base address of an OpenTelemetry collector that takes OTLP over HTTP; empty: none."""
+    otel_exporter_otlp_headers: SecretStr | None = None
+    """`name=value`, comma separated."""
+
+    @field_validator("langsmith_endpoint", "otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/\s]", value):
+            raise ValueError("is not an address; example: http://127.0.0.1:4318")
+        return value
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not all(re.match(r"[^=\s]+=.", pair.strip()) for pair in value.get_secret_value().split(",")):
+            raise ValueError("is not name=value, comma separated; example: authorization=Bearer abc123")
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Self:
+        if self.langsmith_tracing and self.langsmith_api_key is None:
+            raise ValueError(
+                "LANGSMITH_API_KEY: missing, but LANGSMITH_TRACING is on; it is made in LangSmith's settings"
+            )
+        return self
+
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """The headers by their names."""
+        text = self.otel_exporter_otlp_headers.get_secret_value() if self.otel_exporter_otlp_headers else ""
+        pairs = (pair.strip().partition("=") for pair in text.split(",") if pair.strip())
+        return {name: value for name, _, value in pairs}
+
+
 def _is_postgres_url(text: str) -> bool:
     try:
         conninfo_to_dict(text)
@@ -192,6 +236,7 @@ class Settings:
     handoff: HandoffSettings = field(default_factory=HandoffSettings)
     welcome: WelcomeSettings = field(default_factory=WelcomeSettings)
     outreach: OutreachSettings = field(default_factory=OutreachSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
 
 
 def load_settings() -> Settings:
@@ -259,6 +304,7 @@ def variable_names() -> list[str]:
         HandoffSettings,
         WelcomeSettings,
         OutreachSettings,
+        TraceSettings,
         WecomSettings,
         TelegramSettings,
         RedisSettings,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from api.observability.counters import REQUEST_SECONDS, REQUESTS
-from api.observability.following import following
+from api.observability.spans import span
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,13 @@ class AccessLog:
                 message["headers"] = [*message.get("headers", ()), (HEADER, request_id.encode())]
             await send(message)
 
-        with following(request_id=request_id):
+        # Callbacks and updates; who only looks is no part of a message's way.
+        timed = (
+            span("request", {"path": scope["path"][:LONGEST_PATH]})
+            if scope["method"] == "POST"
+            else contextlib.nullcontext()
+        )
+        with bound_contextvars(request_id=request_id), timed:
             try:
                 await self._app(scope, receive, note)
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from datetime import datetime
 from api import audit
 from api.customers import Customers
 from api.database import Connection, Pool, Row
+from api.deliveries import CAMPAIGN
 from api.outbox import DurableOutbox
 from api.outreach import campaigns
 from api.outreach.campaigns import Campaign
@@ -184,43 +186,29 @@ class Runner:
         if isinstance(decision, Wait):
             await self._set(conn, row["id"], look_at=decision.until, reason=decision.reason)
             return "waiting"
-        tries, now = row["tries"] + 1, self.clock()
+        tried = {"state": "intent", "reason": "", "tries": row["tries"] + 1, "tried_at": self.clock()}
         if isinstance(decision, Staff):
-            await self._set(
-                conn,
-                row["id"],
-                state="intent",
-                channel="template",
-                staff_id=decision.staff_id,
-                tries=tries,
-                tried_at=now,
-                reason="",
-            )
+            await self._set(conn, row["id"], channel="template", staff_id=decision.staff_id, **tried)
             return "staff"
-        turn_id = f"outreach{row['id']}.{tries}"
+        turn_id = _turn_id(campaign, row)
         text = text_for(campaign.text, name=name, company=self.company)
-        await self.outbox.tell(conn, decision.thread_id, turn_id, "outreach", text, marks={"outreach": row["id"]})
-        await self._set(
-            conn,
-            row["id"],
-            state="intent",
-            channel="kf",
-            thread_id=decision.thread_id,
-            turn_id=turn_id,
-            tries=tries,
-            tried_at=now,
-            reason="",
-        )
-        detail = {"channel": "kf", "target": row["id"]}
+        await self.outbox.tell(conn, decision.thread_id, turn_id, "outreach", text, marks={CAMPAIGN: row["id"]})
+        await self._set(conn, row["id"], channel="kf", thread_id=decision.thread_id, turn_id=turn_id, **tried)
         await audit.record(
             conn,
             actor=ACTOR,
             action="outreach.sending",
             thread_id=decision.thread_id,
             subject=campaign.name,
-            detail=detail,
+            detail={"channel": "kf", "target": row["id"]},
         )
         return "kf"
 
     async def _set(self, conn: Connection, target_id: int, **values: object) -> None:
         await campaigns.set_target(conn, target_id, values)
+
+
+def _turn_id(campaign: Campaign, row: Row) -> str:
+    # From the approval and not from our ids: a fresh database must not reuse the keys of messages already sent.
+    made_of = f"{campaign.name}:{campaign.approved_hash}:{campaign.approved_at}:{row['customer_id']}:{row['tries']}"
+    return "o" + hashlib.sha256(made_of.encode()).hexdigest()[:24]

@@ -65,8 +65,6 @@ async def approved(service, name):
     """Make and approve a campaign for the friends."""
     code, said = await kefu(service, "outreach", "create", name, "--text", TEXT, "--tag", "老客户", "--holdout", "0")
     assert code == 0, said
-    code, said = await kefu(service, "outreach", "run", name)
-    assert (code, "nothing is sent" in said) == (1, True)
     code, said = await kefu(service, "outreach", "approve", name, "--by", "王芳")
     assert code == 0, said
 

@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/friends.md",
     "docs/glossary.md",
+    "docs/outreach.md",
     "docs/privacy.md",
 )
 ALIASES = {"WECOM_AES_KEY"}

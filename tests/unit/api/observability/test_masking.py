@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
+from structlog.contextvars import bound_contextvars
 
 from api.log_config import configure_logging
 from api.observability.masking import MASK, Masker, secrets_of
@@ -151,10 +152,8 @@ class TestLogging:
         assert SECRET not in written
 
     def test_ids_that_are_bound_stand_on_the_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        from api.observability.following import following
-
         configure_logging(ServiceSettings(_env_file=None, kefu_log_format="json"))
-        with following(turn_id="t1", thread_id="wecom:a:b"):
+        with bound_contextvars(turn_id="t1", thread_id="wecom:a:b"):
             logging.getLogger("api.x").warning("Inside", extra={"action": "a", "thread_id": "wecom:c:d"})
         logging.getLogger("api.x").warning("Outside")
         inside, outside = map(json.loads, capsys.readouterr().err.splitlines())
