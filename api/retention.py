@@ -85,6 +85,19 @@ RULES = (
         due="handled_at is not null and received_at < %(callbacks_before)s",
     ),
     Rule(name="friends", table="friends", due="left_at < %(rows_before)s"),
+    Rule(
+        name="outreach_targets",
+        table="outreach_targets",
+        due="exists (select 1 from outreach_campaigns c"
+        " where c.id = t.campaign_id and c.finished_at < %(rows_before)s)",
+    ),
+    Rule(
+        name="outreach_tasks",
+        table="outreach_tasks",
+        # After the people they were for.
+        due="state in ('failed', 'finished') and called_at < %(rows_before)s"
+        " and not exists (select 1 from outreach_targets o where o.task_id = t.id)",
+    ),
     Rule(name="tickets", table="tickets", key="ticket_id", first="", due="closed_at < %(rows_before)s"),
     Rule(
         name="calibrations",

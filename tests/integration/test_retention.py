@@ -316,3 +316,29 @@ class TestReport:
         monkeypatch.setenv(name, value)
         with pytest.raises(ConfigurationError, match=f"{name}: .*{said}"):
             load_settings()
+
+
+class TestOutreach:
+    async def test_people_of_an_ended_campaign_go_after_their_time_and_consents_stay(self, works, retain):
+        await works.run(
+            "insert into outreach_campaigns"
+            " (name, text, audience, holdout, starts_at, ends_at, state, created_by, finished_at)"
+            " select name, '新品', '{}', 0, now() - interval '2 days', now() - interval '1 day', 'done', '店长',"
+            " case name when 'ended' then now() end from unnest(array['ended', 'open']) as name"
+        )
+        await works.run(
+            "insert into outreach_tasks (campaign_id, staff_id, text, state, called_at)"
+            " select id, 'li', '新品', 'finished', now() from outreach_campaigns"
+        )
+        await works.run(
+            "insert into outreach_targets (campaign_id, customer_id, is_holdout, task_id)"
+            " select campaign_id, 'wm1', false, id from outreach_tasks"
+        )
+        await works.run("insert into outreach_consents (customer_id, direction, how) values ('wm1', 'out', 'message')")
+        assert (await retain(days=399)).counts["outreach_targets"] == 0
+        counts = (await retain(days=401)).counts
+        assert (counts["outreach_targets"], counts["outreach_tasks"]) == (1, 1)
+        left = "select name from outreach_targets t join outreach_campaigns c on c.id = t.campaign_id"
+        assert await works.rows(left) == [{"name": "open"}]
+        assert await count(works, "outreach_consents") == 1
+        assert await count(works, "outreach_campaigns") == 2
