@@ -69,8 +69,8 @@ fmt: dev ## Format the code
 	@$(BIN)/ruff check --fix .
 
 lock: ## Write the locks anew (needs uv)
-	@uv pip compile pyproject.toml --group build --universal --generate-hashes --no-emit-index-url -q -o requirements.lock
 	@uv pip compile pyproject.toml --group build --group dev --universal --generate-hashes --no-emit-index-url -q -o requirements-dev.lock
+	@uv pip compile pyproject.toml --group build -c requirements-dev.lock --universal --generate-hashes --no-emit-index-url -q -o requirements.lock
 
 clean: ## Remove what the targets made
 	@rm -rf $(VENV) .kefu .langgraph_api .mypy_cache .pytest_cache .ruff_cache
