@@ -10,9 +10,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from api.access import Guard
 from api.lifespan import Services, open_services
 from api.observability.access import AccessLog
-from api.routes import health, knowledge, telegram, wecom
+from api.routes import docs, health, knowledge, telegram, wecom
 from api.settings import Settings
 from api.worker import worker_beside
 from kb.errors import KbError
@@ -33,9 +34,10 @@ def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAP
             await _register_webhook(services)
             yield {"services": services}
 
-    app = FastAPI(title="kefu", version="0.1.0", lifespan=lifespan)
+    app = FastAPI(title="kefu", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, failures_per_minute=settings.access.kefu_failures_per_minute)
     app.add_middleware(AccessLog)
-    for module in (wecom, telegram, health, knowledge):
+    for module in (wecom, telegram, health, knowledge, docs):
         app.include_router(module.router)
     app.add_exception_handler(KbError, _knowledge_unavailable)
     app.add_exception_handler(RequestValidationError, _unprocessable)

@@ -110,7 +110,7 @@ class Jobs:
             ("handoffs", "* * * * * */10", self.handoffs),
             ("calibrate", "* * * * * */10", self.calibrate),
             ("retention", "17 3 * * *", self.retention),
-            ("settle_metrics", "*/5 * * * *", self.settle_metrics),
+            ("settle_metrics", "* * * * *", self.settle_metrics),
         ]
         for name, cron, job in periodic:
             app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))

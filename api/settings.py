@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,25 @@ class ServiceSettings(Slice):
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not _is_postgres_url(value.get_secret_value()):
             raise ValueError("is not a PostgreSQL URL; example: postgresql://kefu:…@127.0.0.1:5432/kefu")
+        return value
+
+
+class AccessSettings(Slice):
+    """Who is believed, and how often somebody may be wrong."""
+
+    kefu_trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses or networks whose X-Forwarded-For names the client, comma separated."""
+    kefu_failures_per_minute: int = Field(default=30, ge=1)
+    """How often an address may be refused in a minute before it is told to wait."""
+
+    @field_validator("kefu_trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for part in filter(None, map(str.strip, value.split(","))):
+            try:
+                ipaddress.ip_network(part, strict=False)
+            except ValueError:
+                raise ValueError(f"{part} is not an address or network; example: 127.0.0.1,10.0.0.0/8") from None
         return value
 
 
@@ -232,6 +252,7 @@ class Settings:
     redis: RedisSettings = field(default_factory=RedisSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     kb: KbSettings = field(default_factory=KbSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     handoff: HandoffSettings = field(default_factory=HandoffSettings)
     welcome: WelcomeSettings = field(default_factory=WelcomeSettings)
@@ -305,6 +326,7 @@ def variable_names() -> list[str]:
         WelcomeSettings,
         OutreachSettings,
         TraceSettings,
+        AccessSettings,
         WecomSettings,
         TelegramSettings,
         RedisSettings,

@@ -72,9 +72,14 @@ def consent_in(text: str) -> tuple[Direction, str] | None:
 
 
 def tells_how_to_refuse(text: str) -> bool:
-    """Tell whether a text names a phrase that refuses."""
-    tidied = _tidy(text)
-    return any(phrase in tidied for phrase in consent_phrases()["out"] if not phrase.isascii())
+    """Tell whether a text asks to reply with a phrase that refuses; to name one, or another letter, is not enough."""
+    return _reply_that_refuses().search(_tidy(text)) is not None
+
+
+@cache
+def _reply_that_refuses() -> re.Pattern[str]:
+    phrases = "|".join(map(re.escape, sorted(consent_phrases()["out"])))
+    return re.compile(f"回复?(?:{phrases})(?![a-z0-9])")
 
 
 def _tidy(text: str) -> str:

@@ -67,6 +67,7 @@ def serve(
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                forwarded_allow_ips=settings.access.kefu_trusted_proxies,
                 timeout_graceful_shutdown=10,
             )
         )

@@ -22,6 +22,9 @@ _GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 LONGEST_PATH = 200
 
+ROUTINE = frozenset({"/wecom/callback", "/telegram/webhook"})
+"""A stored call is told by the lines of what it causes, and by `kefu_http_requests_total`; its own is for DEBUG."""
+
 
 class AccessLog:
     """Logs and counts every request; the id a proxy gave it is kept, and sent back."""
@@ -64,7 +67,9 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
     method = scope["method"] if scope["method"] in METHODS else "other"
     REQUESTS.labels(method, route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
-    logger.info(
+    is_routine = status == 200 and scope["path"] in ROUTINE
+    logger.log(
+        logging.DEBUG if is_routine else logging.INFO,
         "Request",
         extra={
             "action": "request",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -44,6 +45,15 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+_HINT = re.compile(r"[=:'\"]|bearer|bot|(?:sk|lsv2|pk)[-_]", re.IGNORECASE)
+"""Without any of these no pattern fits; most texts are ids, and every line is looked at."""
+
+
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return name not in _NOT_SECRET and _FIELD.fullmatch(name) is not None
+
+
 class Masker:
     """Masks known secrets wherever they stand, and what looks like one."""
 
@@ -59,12 +69,14 @@ class Masker:
         """Mask a text."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
+        if not _HINT.search(text):
+            return text
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
         return text
 
     def _fact(self, name: str, value: object) -> object:
-        if value and name not in _NOT_SECRET and _FIELD.fullmatch(name):
+        if value and _is_secret(name):
             return MASK
         if isinstance(value, str):
             return self.text(value)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 PREFIX = "kefu_"
 """What our own families are called; the others tell of one process alone."""
 
-SETTLE_AFTER = timedelta(minutes=15)
+SETTLE_AFTER = timedelta(minutes=2)
 """A row counts as finished for good that long after it was: its transaction is over, whatever held it up."""
 
 KEPT_DAYS = 92

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from api import audit
-from api.database import Connection, Pool, storable
+from api.database import Connection, Pool, Row, storable
 from api.outreach.errors import OutreachError
 from prompts.consent import Direction, consent_in
 from tools.messages import Inbound
+from tools.wecom.channel import CHANNEL
 
 KEY = "consent"
 """What the stored message carries when it changed something."""
@@ -32,23 +33,25 @@ class Change:
 async def change_by(conn: Connection, message: Inbound) -> Change | None:
     """Tell whether a message changes whether its customer is written to; who wants what holds already says nothing new.
 
-    Wanting messages means something only to somebody who refused them: to others it is a question.
+    Wanting messages means something only to somebody who refused them before: to others it is a question. A refusal
+    counts however late it comes in.
     """
-    said = consent_in(message.text) if message.sender == "customer" and message.kind == "text" else None
+    is_said = message.sender == "customer" and message.kind == "text" and message.channel == CHANNEL
+    said = consent_in(message.text) if is_said else None
     if said is None or not message.customer_id:
         return None
     direction, words = said
-    holds = "out" if await is_opted_out(conn, message.customer_id) else "in"
-    return Change(direction=direction, words=words) if direction != holds else None
+    latest = await _latest(conn, message.customer_id)
+    holds = latest["direction"] if latest else "in"
+    # Another account's messages may be read much later than they were written.
+    is_overtaken = direction == "in" and latest is not None and message.sent_at < latest["said_at"].timestamp()
+    return Change(direction=direction, words=words) if direction != holds and not is_overtaken else None
 
 
 async def is_opted_out(conn: Connection, customer_id: str) -> bool:
     """Tell whether a customer refused messages they did not ask for."""
-    cursor = await conn.execute(
-        "select direction from outreach_consents where customer_id = %s order by id desc limit 1", (customer_id,)
-    )
-    row = await cursor.fetchone()
-    return row is not None and row["direction"] == "out"
+    latest = await _latest(conn, customer_id)
+    return latest is not None and latest["direction"] == "out"
 
 
 async def record_message(conn: Connection, message: Inbound, change: Change) -> None:
@@ -80,6 +83,14 @@ async def record_by_hand(
         await audit.record(
             conn, actor=actor, action=ACTIONS[direction], subject=f"consent {row}", detail={"how": "operator"}
         )
+
+
+async def _latest(conn: Connection, customer_id: str) -> Row | None:
+    cursor = await conn.execute(
+        "select direction, said_at from outreach_consents where customer_id = %s order by id desc limit 1",
+        (customer_id,),
+    )
+    return await cursor.fetchone()
 
 
 async def _add(

@@ -33,7 +33,7 @@ class Gate:
         async with self.pool.connection() as conn, conn.transaction():
             cursor = await conn.execute(TARGET.encode(), (delivery.target_id, delivery.turn_id))
             row = await cursor.fetchone()
-            obstacle = await self._obstacle(conn, row)
+            obstacle = await self._obstacle(conn, row, delivery.thread_id)
             if obstacle is None and row is not None:
                 # What counts for the caps is when it goes.
                 await set_target(conn, row["id"], {"tried_at": self.clock()})
@@ -49,7 +49,7 @@ class Gate:
                 await self._take_back(conn, row, obstacle)
         return False
 
-    async def _obstacle(self, conn: Connection, row: Row | None) -> Skip | Wait | str | None:
+    async def _obstacle(self, conn: Connection, row: Row | None, thread_id: str) -> Skip | Wait | str | None:
         if row is None:
             return "unknown_target"
         now = self.clock()
@@ -60,7 +60,7 @@ class Gate:
         await conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 16))", (row["customer_id"],))
         facts = await facts_of(conn, [row["customer_id"]], account=row["account"], campaign=row["campaign_id"], now=now)
         decision = self.law.decide(facts[row["customer_id"]], now)
-        if isinstance(decision, Kf):
+        if decision == Kf(thread_id=thread_id):
             return None
         return decision if isinstance(decision, Skip | Wait) else "other_way"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -98,7 +98,7 @@ class Looking:
         await self._put_off(row, CONFIRM_UNTIL if row["state"] == "created" else SEARCH_UNTIL)
 
     async def _search(self, row: Row) -> None:
-        """Look for the task of a lost call: this text, made by no member, for this member, and not known here."""
+        """Look for the task of a lost call: this text, made by no member, for these people, and not known here."""
         called_at: datetime = row["called_at"]
         until = min(self.clock(), called_at + LATER) + CLOCKS_DIFFER
         listed = await self.messages.tasks_between(called_at - CLOCKS_DIFFER, until)
@@ -107,13 +107,23 @@ class Looking:
                 "select msgid from outreach_tasks where msgid = any(%s)", ([task.msgid for task in listed],)
             )
             known = {each["msgid"] for each in await cursor.fetchall()}
+            cursor = await conn.execute("select customer_id from outreach_targets where task_id = %s", (row["id"],))
+            customers = {each["customer_id"] for each in await cursor.fetchall()}
         found = [task for task in listed if _fits(task, row) and task.msgid not in known]
-        ours = [task for task in found if row["staff_id"] in await self.messages.senders(task.msgid)]
+        ours = [task for task in found if await self._is_for(task.msgid, row["staff_id"], customers)]
         if len(ours) == 1:
             logger.info("A lost call was found", extra={"action": "outreach_task_found", "task": row["id"]})
             await adopt(self.pool, row["id"], CreatedTask(msgid=ours[0].msgid, refused=()), look_at=self.clock() + SOON)
         else:
             await self._put_off(row, SEARCH_UNTIL)
+
+    async def _is_for(self, msgid: str, staff_id: str, customers: Collection[str]) -> bool:
+        """Tell whether a task is this member's, and for our customers as far as WeCom names any."""
+        if staff_id not in await self.messages.senders(msgid):
+            return False
+        named = {result.customer_id for result in await self.messages.results(msgid, staff_id)}
+        # Some of ours may be forgotten by now.
+        return not named or not named.isdisjoint(customers)
 
     async def _take_in(self, row: Row, results: tuple[SendResult, ...]) -> None:
         told = [result for result in results if result.state != "pending"]

@@ -32,7 +32,8 @@ select t.is_holdout, count(*)::int as customers, count(*) filter (where exists (
     count(*) filter (where t.tried_at + make_interval(days => %(days)s) > %(now)s)::int as open
 from outreach_targets t
 where t.campaign_id = %(campaign)s and t.tried_at is not null
-    and t.state in ('holdout', 'intent', 'sent', 'unknown', 'failed', 'staff_pending', 'staff_sent')
+    and (t.state in ('holdout', 'intent', 'sent', 'unknown', 'failed', 'staff_pending', 'staff_sent')
+        or t.reason = 'nobody_to_send_to')
 group by t.is_holdout
 """
 OPTED_OUT = """

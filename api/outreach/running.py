@@ -36,19 +36,27 @@ order by id limit %(limit)s
 CLAIM = """
 select t.id, t.customer_id, t.is_holdout, t.tries
 from outreach_targets t join outreach_campaigns c on c.id = t.campaign_id
-where t.id = %s and t.state = 'planned' and c.state = 'approved' for update of t skip locked
+where t.id = %s and t.state = 'planned' and c.state = 'approved' and c.approved_hash = %s
+for update of t skip locked
 """
 # What the deliverer wrote about the row; one that the channel reports as lost later flips back.
 SETTLE = """
 update outreach_targets t
-set state = case o.state when 'sent' then 'sent' when 'unknown' then 'unknown' else 'failed' end,
+set state = o.outcome,
     sent_at = case o.state when 'sent' then t.tried_at end,
     reason = case o.state when 'sent' then '' else coalesce(o.last_error, '') end
-from outbox o
+from (
+    select thread_id, turn_id, destination, state, last_error, case
+        when state = 'sent' then 'sent'
+        -- Given up by an operator, it may have arrived all the same.
+        when state = 'unknown' or state = 'dropped' and in_doubt then 'unknown'
+        else 'failed' end as outcome
+    from outbox
+) o
 where t.channel = 'kf' and (t.state = 'intent' or t.state in ('sent', 'unknown', 'failed') and t.tried_at > %(since)s)
     and o.thread_id = t.thread_id and o.turn_id = t.turn_id and o.destination = 'customer'
     and o.state in ('sent', 'unknown', 'failed', 'dropped')
-    and t.state <> case o.state when 'sent' then 'sent' when 'unknown' then 'unknown' else 'failed' end
+    and t.state <> o.outcome
 """
 FINISH = """
 update outreach_campaigns c set state = 'done', finished_at = %(now)s
@@ -96,8 +104,9 @@ class Runner:
         counts: Counter[str] = Counter()
         note = await self._obstacle(campaign)
         if not note:
-            counts = await self._send(campaign)
-            if self.staff is not None:
+            counts, is_whole = await self._send(campaign)
+            # A member has one task to confirm for all their customers, so everybody is looked at first.
+            if is_whole and self.staff is not None:
                 await self.staff.call_all(campaign)
         async with self.pool.connection() as conn, conn.transaction():
             if self.clock() >= campaign.ends_at:
@@ -123,7 +132,8 @@ class Runner:
             return f"quiet hours until {self.law.quiet.ends_at(now):%Y-%m-%d %H:%M}"
         return ""
 
-    async def _send(self, campaign: Campaign) -> Counter[str]:
+    async def _send(self, campaign: Campaign) -> tuple[Counter[str], bool]:
+        """Decide about whoever is due, as far as one run goes; return what became of them, and whether that was all."""
         counts: Counter[str] = Counter()
         after = 0
         for _ in range(BATCHES):
@@ -135,9 +145,9 @@ class Runner:
             for row in rows:
                 counts[await self._step(campaign, row["id"], names.get(row["customer_id"], ""))] += 1
             if len(rows) < AT_ONCE:
-                break
+                return counts, True
             after = rows[-1]["id"]
-        return counts
+        return counts, False
 
     async def _names(self, campaign: Campaign, rows: list[Row], now: datetime) -> dict[str, str]:
         """Ask for the names that will be said, before anything is locked."""
@@ -159,7 +169,8 @@ class Runner:
     async def _step(self, campaign: Campaign, target_id: int, name: str) -> str:
         """Decide about one customer and do it; return what became of them."""
         async with self.pool.connection() as conn, conn.transaction():
-            row = await (await conn.execute(CLAIM.encode(), (target_id,))).fetchone()
+            # Nothing under an approval other than the one this run has the text of.
+            row = await (await conn.execute(CLAIM.encode(), (target_id, campaign.approved_hash))).fetchone()
             if row is None:
                 return "busy"
             decision = await self._decide(conn, campaign, row["customer_id"])

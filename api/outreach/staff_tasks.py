@@ -30,6 +30,9 @@ RETRY = timedelta(minutes=10)
 
 FIRST_LOOK = timedelta(minutes=1)
 
+HELD = """
+select 1 from outreach_campaigns where id = %s and state = 'approved' and approved_hash = %s for update
+"""
 NEXT_STAFF = """
 select staff_id from outreach_targets where campaign_id = %s and state = 'intent' and channel = 'template'
     and task_id is null order by staff_id limit 1
@@ -94,10 +97,10 @@ class StaffTasks:
         """Write down a call to one member, after a last look at every customer in it; None when it may not be made."""
         async with self.pool.connection() as conn, conn.transaction():
             # Whoever cancels takes this row too; other workers wait and find nobody left.
-            cursor = await conn.execute("select state from outreach_campaigns where id = %s for update", (campaign.id,))
-            held = await cursor.fetchone()
+            cursor = await conn.execute(HELD.encode(), (campaign.id, campaign.approved_hash))
+            is_held = await cursor.fetchone() is not None
             now = self.clock()
-            if held is None or held["state"] != "approved" or self.law.quiet.is_quiet(now) or not campaign.is_due(now):
+            if not is_held or self.law.quiet.is_quiet(now) or not campaign.is_due(now):
                 return None
             text = text_for_staff(campaign.text, company=self.company)
             values = (campaign.id, staff_id, CUSTOMERS_AT_MOST)
@@ -231,7 +234,7 @@ async def release(conn: Connection, task_id: int, *, state: str, reason: str, lo
     await conn.execute(
         "update outreach_targets set state = %s, reason = %s, look_at = %s,"
         " task_id = case when %s = 'planned' then null else task_id end,"
-        " tried_at = case when %s = 'failed' then tried_at end"
+        " tried_at = case when %s <> 'planned' then tried_at end"
         " where task_id = %s and state in ('intent', 'unknown')",
         (state, reason, look_at, state, state, task_id),
     )

@@ -94,6 +94,16 @@ async def test_the_same_question_again_gets_the_same_answer_again(chat: Chat) ->
     assert chat.texts == ["五天。", "五天。"]
 
 
+async def test_the_same_answer_is_not_swallowed_when_the_first_one_took_its_time(chat: Chat) -> None:
+    await chat.writes("年假怎么休?")
+    await chat.deliver()
+    # Sent off four hours ago and taken by WeCom a little later: to it the four hours are not over.
+    await chat.works.run("update outbox set tried_at = tried_at - interval '4 hours 30 seconds'")
+    await chat.writes("年假怎么休?")
+    await chat.deliver()
+    assert chat.texts == ["五天。", "五天。"]
+
+
 async def test_an_answer_of_unknown_outcome_arrives_once(chat: Chat) -> None:
     await chat.writes("年假怎么休?")
     chat.sim.faults.reset_after_effect("message/send", times=3)

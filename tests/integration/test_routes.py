@@ -11,6 +11,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
 
 from api.app import create_app
 from api.lifespan import Services
@@ -377,3 +381,44 @@ class TestTestKb:
         response = await site.client.post("/api/test_kb", json={"query": "如何退款?"})
         assert response.status_code == 503
         assert response.json()["detail"]
+
+
+class TestOpenApi:
+    @pytest.fixture
+    async def site(self, open_site: OpenSite) -> Site:
+        return await open_site(WECOM | DESK)
+
+    async def test_the_page_names_every_route_and_loads_nothing(self, site: Site) -> None:
+        page = await site.client.get("/docs")
+        schema = (await site.client.get("/openapi.json")).json()
+        assert all(path in page.text for path in schema["paths"])
+        assert "http" not in page.text.replace("/openapi.json", "")
+        assert "style-src 'unsafe-inline'" in page.headers["Content-Security-Policy"]
+
+    async def test_nothing_that_fits_the_description_or_breaks_it_is_our_fault(self, site: Site) -> None:
+        schema = schemathesis.openapi.from_dict((await site.client.get("/openapi.json")).json())
+        asked = 0
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            for found in schema.get_all_operations():
+                for case in _cases(found.ok(), mode):
+                    request = case.as_transport_kwargs(base_url="http://kefu")
+                    url, method = request.pop("url"), request.pop("method")
+                    sendable = {name: request[name] for name in ("params", "headers", "json") if request.get(name)}
+                    response = await site.client.request(method, url, **sendable)
+                    assert response.status_code < 500, (method, url, sendable, response.text)
+                    asked += 1
+        assert asked > 40
+
+
+def _cases(operation: Any, mode: GenerationMode) -> list[Any]:
+    """Make up requests for one route."""
+    cases: list[Any] = []
+
+    @settings(max_examples=25, database=None, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def collect(case: Any) -> None:
+        cases.append(case)
+
+    with contextlib.suppress(Unsatisfiable):
+        collect()
+    return cases

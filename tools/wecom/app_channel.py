@@ -20,6 +20,9 @@ CHANNEL = "wecom-app"
 ONCE_IN = 4 * 3600
 """Seconds within which WeCom can tell a repeated attempt at most (doc 90236)."""
 
+TRAVEL = 300
+"""Seconds an attempt may last at most: WeCom counts from when a text came in, rows from when it was sent off."""
+
 MEDIA: Mapping[str, MediaKind] = {"image": "image", "voice": "voice", "video": "video", "file": "file"}
 KINDS = frozenset({"text", "location", "link", "shortvideo", "emotion", "miniprogram", *MEDIA})
 """What members write; all else they cause in the app's chat are events."""
@@ -65,7 +68,7 @@ class WecomAppChannel:
     Whoever is in `agents` answers at the desk in the same chat, and is nobody's customer.
     """
 
-    limits = SendLimits(units=1000, window_seconds=float("inf"), a_minute=16, same_text_seconds=ONCE_IN)
+    limits = SendLimits(units=1000, window_seconds=float("inf"), a_minute=16, same_text_seconds=ONCE_IN + TRAVEL)
     """WeCom loses what is beyond 30 a minute or 1000 an hour without a word (doc 90236): this is below both."""
 
     def __init__(self, app: WecomApp, *, agents: Sequence[str] = ()) -> None:

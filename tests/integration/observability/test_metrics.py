@@ -183,7 +183,7 @@ class TestSettling:
         assert counters(samples(await exposition.text()))["kefu_sent_total{destination=customer}"] == 4
         assert before["kefu_sent_total{destination=customer}"] == 4
 
-    async def test_a_worker_settles_every_five_minutes(self, works, pool: Pool) -> None:
+    async def test_a_worker_settles_every_minute(self, works, pool: Pool) -> None:
         called = []
 
         async def settled() -> None:
@@ -193,7 +193,7 @@ class TestSettling:
         await works.jobs.settle_metrics()
         assert called == [1]
         periodic = works.queue.app.periodic_registry.periodic_tasks
-        assert {task.task.name: task.cron for task in periodic.values()}["settle_metrics"] == "*/5 * * * *"
+        assert {task.task.name: task.cron for task in periodic.values()}["settle_metrics"] == "* * * * *"
 
 
 class TestProcesses:

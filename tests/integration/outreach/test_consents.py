@@ -52,6 +52,21 @@ async def test_who_refused_may_want_them_again(works):
     assert [direction for _, direction, *_ in await ledger(works)] == ["out", "in"]
 
 
+async def test_wanting_them_again_counts_only_after_the_refusal(works):
+    await works.store(works.message("退订", age=60))
+    await works.store(works.message("订阅", age=3600, account_id="wk2"))
+    assert [direction for _, direction, *_ in await ledger(works)] == ["out"]
+    await works.store(works.message("订阅", age=30))
+    assert [direction for _, direction, *_ in await ledger(works)] == ["out", "in"]
+
+
+async def test_members_in_the_app_get_no_campaigns_and_refuse_none(works):
+    await works.store(works.message("退订", channel="wecom-app", account_id="1000002", customer_id="lisi"))
+    assert await ledger(works) == []
+    (row,) = await works.rows("select payload from inbox")
+    assert "consent" not in row["payload"]
+
+
 async def test_the_rest_of_a_turn_is_answered(works):
     works.knowledge.entries = {"几点发货?": "下午四点"}
     await works.customer("退订", "几点发货?")

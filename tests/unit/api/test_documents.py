@@ -26,8 +26,12 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/friends.md",
     "docs/glossary.md",
+    "docs/observability.md",
     "docs/outreach.md",
     "docs/privacy.md",
+    "deploy/README.md",
+    "deploy/README.zh-CN.md",
+    "SECURITY.md",
 )
 ALIASES = {"WECOM_AES_KEY"}
 """Second names of variables: read, but told only once."""

@@ -26,7 +26,23 @@ def test_wanting_them_again_is_the_other_direction():
 
 def test_a_text_that_says_how_to_refuse_is_known():
     assert tells_how_to_refuse("全场八折，回复“退订”不再接收")
-    assert not tells_how_to_refuse("全场八折，抵用券 std 一张")
+    assert tells_how_to_refuse("全场八折，退订请回复 TD")
+    assert tells_how_to_refuse("全场八折，回TD退订")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "全场八折，抵用券 std 一张",
+        "不满意可当面拒收",
+        "怕打扰就说不要发了",
+        "全场八折，拒收请回复R",
+        "全场八折，退订回T",
+        "全场八折，回复TDX领券",
+    ],
+)
+def test_a_text_that_names_no_reply_we_understand_says_not_how_to_refuse(text):
+    assert not tells_how_to_refuse(text)
 
 
 @pytest.mark.parametrize(
