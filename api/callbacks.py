@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from api.database import Connection
+from api.database import Connection, personal
 from api.job_queue import FAST, PULL_PRIORITY
 
 # A pull that has yet to begin will bring everything that is there by now, so another is not needed. One job for each
@@ -32,7 +32,7 @@ async def store_callback(
     """Store a callback once, with the pull of the account it names; `conn` commits by itself."""
     parameters = {
         "signature": signature,
-        "payload": Jsonb(payload),
+        "payload": personal(payload),
         "account": account_id,
         "queue": FAST,
         "priority": PULL_PRIORITY,

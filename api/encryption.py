@@ -59,6 +59,10 @@ PLAIN_KEYS = frozenset(
 """Names in stored JSON whose values are ids and kinds: SQL compares some, and none says what somebody said."""
 
 
+SEALED_NUMBERS = frozenset({"latitude", "longitude"})
+"""Names in stored JSON whose numbers tell where somebody is; they come back as texts, nobody counts with them."""
+
+
 class PersonalText(str):
     """A text about or from a person."""
 
@@ -121,6 +125,10 @@ class KeyRing:
         """Return a JSON document with everything that is sealed in it opened."""
         return _SEALED.sub(lambda found: json.dumps(self._opened(found))[1:-1], text) if _MARK in text else text
 
+    def is_foreign(self, stored: str) -> bool:
+        """Tell whether something in a stored text has the form of what a key seals that is not here."""
+        return any(found[1] not in self._ciphers for found in _SEALED.finditer(stored))
+
     def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
         """Return a name with the key's id, and the sealed bytes: the form LangGraph's serializer asks for."""
         return f"aesgcm-{self.current}", self._encrypt(plaintext)
@@ -158,7 +166,10 @@ def sealed_json(ring: KeyRing, value: Any, *, plain: frozenset[str] = PLAIN_KEYS
     if isinstance(value, str):
         return ring.seal(value)
     if isinstance(value, Mapping):
-        return {key: item if key in plain else sealed_json(ring, item, plain=plain) for key, item in value.items()}
+        return {
+            key: item if key in plain else sealed_json(ring, _as_text(key, item), plain=plain)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [sealed_json(ring, item, plain=plain) for item in value]
     return value
@@ -203,6 +214,10 @@ def use_keys(conn: BaseConnection[Any], ring: KeyRing) -> None:
 
 def _open_text(ring: KeyRing, text: str | bytes) -> str | bytes:
     return ring.open(text) if isinstance(text, str) else text
+
+
+def _as_text(key: str, item: Any) -> Any:
+    return str(item) if key in SEALED_NUMBERS and isinstance(item, int | float) else item
 
 
 def _key_id(key: bytes) -> str:

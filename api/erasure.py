@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import LiteralString
@@ -28,7 +29,7 @@ ERASE: Mapping[LiteralString, LiteralString] = {
     # The drafted entry is nobody's: names and numbers were taken out when it was made.
     "kb_drafts": "update kb_drafts set ticket_id = null where ticket_id in"
     " (select ticket_id from tickets where thread_id = any(%(threads)s))",
-    "audit_log": "select audit_log_erase(%(customer)s, %(threads)s)",
+    "audit_log": "select audit_log_erase(%(named)s, %(threads)s)",
     "store": "delete from store where prefix = 'profiles' and key = any(%(threads)s)",
     "inbox": "delete from inbox where thread_id = any(%(threads)s)",
     "outbox": "delete from outbox where thread_id = any(%(threads)s)",
@@ -40,19 +41,30 @@ ERASE: Mapping[LiteralString, LiteralString] = {
     "outreach_targets": "delete from outreach_targets where customer_id = %(customer)s",
     "outreach_consents": "select outreach_consents_erase(%(customer)s)",
     "conversations": "delete from conversations where thread_id = any(%(threads)s)",
-    "procrastinate_jobs": "delete from procrastinate_jobs where status <> 'doing' and strpos(concat(args, lock,"
-    " queueing_lock), %(customer)s) > 0",
+    "procrastinate_jobs": "delete from procrastinate_jobs where status <> 'doing'"
+    " and concat_ws(' ', args, lock, queueing_lock) ~ %(named)s",
 }
 
-_THREADS = "select thread_id from conversations where customer_id = %s order by thread_id"
+# Also those whose conversation is gone: a delivery that was on its way may have noted where it came.
+_THREADS = b"""
+select thread_id from conversations where customer_id = %(customer)s
+union
+select thread_id from (
+    select thread_id from inbox union select thread_id from outbox union select thread_id from tickets
+    union select thread_id from desk_messages union select thread_id from desk_places
+    union select thread_id from checkpoints
+) known where right(thread_id, length(%(customer)s) + 1) = ':' || %(customer)s
+order by thread_id
+"""
 _TABLES = """
 select c.relname as name from pg_class c
 where c.relkind in ('r', 'p') and c.relnamespace = current_schema()::regnamespace order by c.relname
 """
-# Bytes are shown as hexadecimal digits.
+# Bytes are shown as hexadecimal digits; after an id comes none that could be a part of it.
+_ENDS = "(?!2d|3[0-9]|4[0-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])"
 _NAMED: LiteralString = (
-    "select count(*)::int as rows from {table} t where strpos(t::text, %(customer)s) > 0"
-    " or strpos(t::text, encode(convert_to(%(customer)s, 'UTF8'), 'hex')) > 0"
+    "select count(*)::int as rows from {table} t where strpos(t::text, %(customer)s) > 0 and t::text ~ %(named)s"
+    " or t::text ~ (encode(convert_to(%(customer)s, 'UTF8'), 'hex') || %(ends)s)"
 )
 
 
@@ -84,7 +96,8 @@ async def erase_customer(
         ErasureError: a turn of theirs is being worked on and does not end.
     """
     async with pool.connection() as conn:
-        threads = [row["thread_id"] for row in await (await conn.execute(_THREADS, (customer_id,))).fetchall()]
+        cursor = await conn.execute(_THREADS, {"customer": customer_id})
+        threads = [row["thread_id"] for row in await cursor.fetchall()]
         places = await _places(conn, threads)
         try:
             await conn.execute(f"set lock_timeout = '{LOCK_WAIT}'".encode())
@@ -97,7 +110,7 @@ async def erase_customer(
             rows |= await _erase_rows(conn, customer_id, threads, actor)
         except psycopg.errors.LockNotAvailable as error:
             raise ErasureError(
-                "a message of this customer is being worked on; nothing was half done, run it again"
+                "a message of this customer is being worked on, not everything is gone yet; run it again"
             ) from error
         finally:
             await conn.execute("select pg_advisory_unlock_all()")
@@ -112,7 +125,8 @@ async def look_for(pool: Pool, customer_id: str, *, progress: Callable[[int, int
         tables = [row["name"] for row in await (await conn.execute(_TABLES)).fetchall()]
         for number, table in enumerate(tables):
             statement = sql.SQL(_NAMED).format(table=sql.Identifier(table))
-            cursor = await conn.execute(statement, {"customer": customer_id}, prepare=False)
+            values = {"customer": customer_id, "named": _named(customer_id), "ends": _ENDS}
+            cursor = await conn.execute(statement, values, prepare=False)
             [row] = await cursor.fetchall()
             left[table] = row["rows"]
             progress(number + 1, len(tables) + len(COLUMNS))
@@ -124,13 +138,14 @@ async def look_for(pool: Pool, customer_id: str, *, progress: Callable[[int, int
 
 async def _erase_rows(conn: Connection, customer_id: str, threads: list[str], actor: str) -> dict[str, int]:
     rows = {}
+    values = {"customer": customer_id, "threads": threads, "named": _named(customer_id)}
     async with conn.transaction():
         for table, statement in ERASE.items():
-            cursor = await conn.execute(statement, {"customer": customer_id, "threads": threads}, prepare=False)
+            cursor = await conn.execute(statement, values, prepare=False)
             # A ledger that refuses changes has a function of its own for this, which says how many rows it changed.
             told = await cursor.fetchone() if cursor.description else None
             rows[table] = int(next(iter(told.values()))) if told else cursor.rowcount
-        if threads:
+        if any(rows.values()):
             await audit.record(conn, actor=actor, action="customer.erased", detail={"conversations": len(threads)})
     return rows
 
@@ -139,7 +154,7 @@ async def _erase_callbacks(conn: Connection, customer_id: str) -> int:
     column = next(column for column in COLUMNS if column.table == "callbacks")
     keys = await _sealed_keys(conn, column, customer_id)
     cursor = await conn.execute(
-        "delete from callbacks where id = any(%s) or strpos(payload::text, %s) > 0", (keys, customer_id)
+        "delete from callbacks where id = any(%s) or payload::text ~ %s", (keys, _named(customer_id))
     )
     return cursor.rowcount
 
@@ -152,9 +167,17 @@ async def _sealed_keys(conn: Connection, column: SealedColumn, customer_id: str)
         "column": sql.Identifier(column.column),
         "table": sql.Identifier(column.table),
     }
+    named = re.compile(_named(customer_id))
     async with conn.transaction(), conn.cursor(name="sealed") as cursor:
         await cursor.execute(statement.format(**names))
-        return [row[column.key[0]] async for row in cursor if customer_id in row["opened"]]
+        return [row[column.key[0]] async for row in cursor if named.search(row["opened"])]
+
+
+def _named(customer_id: str) -> str:
+    """Return what finds an id, and not where it is a part of somebody else's; for PostgreSQL as for Python."""
+    # In a JSON text a line that begins with an id has the escape of the line's end before it.
+    begins = r"(?:(?<![A-Za-z0-9_@.-])|(?<=\\[nrt]))"
+    return rf"{begins}{re.escape(customer_id)}(?![A-Za-z0-9_@-]|\.[A-Za-z0-9_])"
 
 
 async def _places(conn: Connection, threads: list[str]) -> tuple[str, ...]:

@@ -105,7 +105,8 @@ async def reseal(pool: Pool, ring: KeyRing, progress: Progress, *, dry_run: bool
     only counted.
 
     Raises:
-        EncryptionError: something was sealed with a key that the ring has not.
+        EncryptionError: something was sealed with a key that the ring has not; it stays as it is, so that the key can
+            come back. All else in such columns is done by then.
     """
     async with pool.connection() as conn:
         total = sum([await _count(conn, column.table, _stale(column, ring)) for column in COLUMNS])
@@ -119,8 +120,9 @@ async def reseal(pool: Pool, ring: KeyRing, progress: Progress, *, dry_run: bool
         changed[name] = changed.get(name, 0) + of_them
         progress(looked_at, max(total, looked_at))
 
+    foreign: dict[str, int] = {}
     for column in COLUMNS:
-        change = partial(_change_value, ring, column, dry_run=dry_run)
+        change = partial(_change_value, ring, column, foreign, dry_run=dry_run)
         await _walk(pool, _Walk(column.table, column.key, column.column, _stale(column, ring)), change, tell)
     for table, key in BLOBS.items():
         change = partial(_change_blob, ring, table, key, dry_run=dry_run)
@@ -128,6 +130,9 @@ async def reseal(pool: Pool, ring: KeyRing, progress: Progress, *, dry_run: bool
     if not dry_run:
         async with pool.connection() as conn:
             await conn.execute("delete from encryption_keys where key_id <> %s", (ring.current,))
+        if foreign:
+            where = ", ".join(f"{rows} rows of {table}" for table, rows in foreign.items())
+            raise EncryptionError(f"sealed with a key that DATA_ENCRYPTION_KEY does not name, and left so: {where}")
     return changed
 
 
@@ -158,7 +163,13 @@ async def _walk(
         after = tuple(rows[-1][name] for name in walk.key) if len(rows) == BATCH else ()
 
 
-async def _change_value(ring: KeyRing, column: SealedColumn, conn: Connection, row: Row, *, dry_run: bool) -> bool:
+async def _change_value(
+    ring: KeyRing, column: SealedColumn, foreign: dict[str, int], conn: Connection, row: Row, *, dry_run: bool
+) -> bool:
+    if ring.is_foreign(bytes(row["raw"]).decode()):
+        # Sealed once more nobody could open it, not even with the key it was sealed with.
+        foreign[column.table] = foreign.get(column.table, 0) + 1
+        return dry_run
     sealed = column.seal(ring, row[column.column])
     if sealed == row[column.column]:
         return False
@@ -191,7 +202,12 @@ async def _change_blob(
 
 def _take(walk: _Walk) -> sql.Composed:
     names = [sql.Identifier(name) for name in walk.key]
-    wanted = [*names, *(sql.Identifier(name) for name in (walk.beside, walk.column) if name)]
+    wanted: list[sql.Composable] = [*names, sql.Identifier(walk.column)]
+    if walk.beside:
+        wanted.append(sql.Identifier(walk.beside))
+    else:
+        # As bytes a connection does not open it.
+        wanted.append(sql.SQL("convert_to({}::text, 'UTF8') as raw").format(sql.Identifier(walk.column)))
     return sql.SQL(
         "select {wanted} from {table} where {stale} and (%(first)s or ({names}) > ({after}))"
         " order by {names} limit {limit} for update"

@@ -53,9 +53,9 @@ class Transcripts:
             logger.warning("A file was not read", extra={"action": "transcript_failed", "error": str(error)})
             return None
         async with self.pool.connection() as conn:
-            await conn.execute(
-                "update inbox set payload = payload || %s where id = %s", (personal({"words": words}), row.id)
-            )
+            # Whole: a row that is sealed in part looks sealed to whoever seals what was written without a key.
+            payload = personal({**row.payload, "words": words})
+            await conn.execute("update inbox set payload = %s where id = %s", (payload, row.id))
         return words
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from kb.redaction import MARKS, Kind, find_personal
 
 MASKED: frozenset[Kind] = frozenset({"phone", "id_card", "bank_card", "address", "email"})
 """What a model needs to know of is that it is there. Order numbers stay: answers are about them."""
+
+_OBJECT = re.compile(r'\{\s*"')
 
 
 class Mask:
@@ -24,9 +29,15 @@ class Mask:
         return "".join([*pieces, text[at:]])
 
     def restore(self, text: str) -> str:
-        """Return a reply with the values back in the places of their marks."""
+        """Return a reply with the values back in the places of their marks, also of marks in other brackets."""
+        is_json = _OBJECT.search(text) is not None
         for (_, value), mark in self._marks.items():
-            text = text.replace(mark, value)
+            if mark[1:-1] not in text:
+                continue
+            # In an object of JSON a quotation mark of the value would end the string it stands in.
+            shown = json.dumps(value, ensure_ascii=False)[1:-1] if is_json else value
+            template = shown.replace("\\", r"\\")
+            text = re.sub(rf"[〔【\[]\s*{mark[1:-1]}\s*[〕】\]]", template, text)
         return text
 
     def _mark(self, kind: Kind, value: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langgraph.store.postgres import AsyncPostgresStore
 
+from api import audit
 from api.checkpoints import make_saver
 from api.database import thread_lock
 from api.erasure import Erasure, erase_customer, look_for
@@ -111,3 +112,52 @@ async def test_a_turn_that_does_not_end_is_waited_for_and_then_said(works, monke
     assert await works.conversation.is_waiting(works.thread(ERASED))
     async with asyncio.timeout(10):
         assert (await erase(works)).left == {}
+
+
+async def test_whose_id_begins_like_theirs_is_untouched(works):
+    await live(works, f"{ERASED}2")
+    await works.store(works.message("在吗", customer_id=f"{ERASED}2"))
+    before = await look_for(works.pool, f"{ERASED}2", progress=nobody_watches)
+    await say(works, ERASED, "能刻字吗?")
+    assert (await erase(works)).left == {}
+    assert await look_for(works.pool, f"{ERASED}2", progress=nobody_watches) == before
+
+
+@pytest.mark.parametrize("text", ["我是{id}。", "{id}", "退款\n{id}\n谢谢", "id={id}, ok", "See {id}."])
+async def test_wherever_an_id_stands_it_is_found(works, text):
+    await works.store(works.message(text.format(id=ERASED), customer_id=OTHER))
+    assert set(await look_for(works.pool, ERASED, progress=nobody_watches)) == {"inbox"}
+
+
+@pytest.mark.parametrize("other", [f"{ERASED}-b", f"a.{ERASED}", f"{ERASED}.b", f"{ERASED}@shop", f"x{ERASED}"])
+async def test_a_longer_id_is_somebody_else(works, other):
+    await works.store(works.message("在吗", customer_id=other))
+    assert await look_for(works.pool, ERASED, progress=nobody_watches) == {}
+
+
+async def test_what_was_noted_of_others_stays(works):
+    """Also where the id is a part of theirs."""
+    await live(works, ERASED)
+    mine, theirs = {"who": ERASED}, {"who": f"{ERASED}2"}
+    async with works.pool.connection() as conn:
+        for detail in (mine, theirs):
+            await audit.record(conn, actor="cli", action="friend.changed", subject=detail["who"], detail=detail)
+    await erase(works)
+    noted = await works.rows("select subject, detail from audit_log where action = 'friend.changed' order by id")
+    assert noted == [{"subject": None, "detail": {}}, {"subject": theirs["who"], "detail": theirs}]
+
+
+async def test_what_a_delivery_wrote_after_they_were_forgotten_goes_with_the_next_run(works):
+    await live(works, ERASED)
+    await erase(works)
+    thread = works.thread(ERASED)
+    await works.run("insert into desk_places (thread_id, chat_id, topic_id, label) values (%s, 7, 9, '小满')", thread)
+    await works.run("insert into desk_messages (chat_id, message_id, thread_id) values (7, 10, %s)", thread)
+    done = await erase(works)
+    assert (done.left, done.places) == ({}, ("telegram 7, topic 9",))
+
+
+async def test_who_never_wrote_is_forgotten_on_the_record_too(works):
+    await works.run("insert into friends (staff_id, external_userid, added_at) values ('li', %s, now())", ERASED)
+    await erase(works)
+    assert len(await works.rows("select 1 from audit_log where action = 'customer.erased'")) == 1

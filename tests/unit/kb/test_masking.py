@@ -1,5 +1,7 @@
 """What a model is sent of a person: marks, which come back as the values."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,22 @@ def test_order_numbers_amounts_and_service_numbers_stay() -> None:
 
 def test_marks_nobody_gave_stay_as_they_are() -> None:
     assert Mask().restore("〔电话1〕") == "〔电话1〕"
+
+
+@pytest.mark.parametrize("told", ["【电话1】", "[电话1]", "〔 电话1 〕"])
+def test_a_model_that_writes_other_brackets_is_understood(told: str) -> None:
+    mask = Mask()
+    mask.hide("打 13812345678")
+    assert mask.restore(f"会打{told}") == "会打13812345678"
+    assert mask.restore(told.replace("1", "12")) == told.replace("1", "12")
+
+
+def test_a_value_with_quotation_marks_leaves_an_object_whole() -> None:
+    mask = Mask()
+    hidden = mask.hide('我的地址是:文三路"老楼"\\二单元')
+    assert '"' not in hidden
+    reply = json.loads(mask.restore('{"answer": "寄到〔地址1〕"}'))
+    assert reply == {"answer": '寄到文三路"老楼"\\二单元'}
 
 
 @given(st.lists(st.one_of(st.text(max_size=40), st.sampled_from([text for text, _, _ in SAID])), max_size=6))
