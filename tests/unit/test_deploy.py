@@ -25,8 +25,8 @@ DEPLOY = ROOT / "deploy"
 PUBLIC = {"/wecom/callback", "/telegram/webhook"}
 PORT = 8000
 OURS = {"serve", "worker", "migrate"}
-FOREIGN_VARIABLES = {"FORWARDED_ALLOW_IPS", "MPLCONFIGDIR"}
-"""Read by uvicorn and by matplotlib."""
+FOREIGN_VARIABLES = {"MPLCONFIGDIR"}
+"""Read by matplotlib."""
 
 PINNED = re.compile(r"[\w./-]+:v?\d+(\.\d+)+(-[\w.]+)*")
 DOCUMENTS = ("README.md", "README.zh-CN.md")
@@ -146,7 +146,7 @@ class TestCompose:
 
     def test_only_the_proxy_is_believed_about_addresses(self) -> None:
         proxy = services()["proxy"]["networks"]["edge"]["ipv4_address"]
-        assert services()["serve"]["environment"]["FORWARDED_ALLOW_IPS"] == proxy
+        assert services()["serve"]["environment"]["KEFU_TRUSTED_PROXIES"] == proxy
 
     def test_ours_may_little_and_knows_its_variables_and_commands(self) -> None:
         for name in OURS:
