@@ -32,6 +32,9 @@ SIGNED = ("/wecom/", "/telegram/")
 """Paths whose callers prove themselves by each request. Behind a proxy that is not trusted a stranger's failures look
 like theirs, and a message must not be refused for what somebody else did: only what fails is answered with 429."""
 
+PROBES = frozenset({"/health", "/ready"})
+"""Asked by balancers, from addresses that others may come from too: whoever guesses must not make it look unwell."""
+
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -58,7 +61,7 @@ class Guard:
             return
         address = scope["client"][0] if scope.get("client") else ""
         is_signed = scope["path"].startswith(SIGNED)
-        if not is_signed and not await self._failures.test(self._item, address):
+        if not is_signed and scope["path"] not in PROBES and not await self._failures.test(self._item, address):
             await self._refuse(scope, receive, send, address)
             return
         await self._pass_on(scope, receive, send, address, is_signed=is_signed)

@@ -27,6 +27,10 @@ def make_app() -> FastAPI:
             raise HTTPException(401, "wrong")
         return "open"
 
+    @app.get("/ready")
+    async def ready() -> str:
+        return "ok"
+
     @app.get("/wecom/callback")
     async def callback(signature: str = "") -> str:
         if signature != "right":
@@ -86,6 +90,7 @@ async def test_who_guesses_is_told_to_wait_and_others_are_not(app: FastAPI, clie
     assert [(await client.get("/api/closed")).status_code for _ in range(3)] == [401] * 3
     refused = await client.get("/api/closed", params={"key": "right"})
     assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+    assert (await client.get("/ready")).status_code == 200
     transport = httpx.ASGITransport(app, client=("10.0.0.2", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://k") as other:
         assert (await other.get("/api/closed", params={"key": "right"})).status_code == 200
