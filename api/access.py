@@ -18,6 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.client_address import address_of, neighbours
+
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
@@ -42,6 +44,8 @@ HEADERS = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+STAY_SECURE = (b"strict-transport-security", b"max-age=31536000")
+"""Only behind TLS; without it kefu is tried on somebody's own machine."""
 PAGE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -59,7 +63,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        address = scope["client"][0] if scope.get("client") else ""
+        address = neighbours(address_of(scope["client"][0]) if scope.get("client") else None)
         is_signed = scope["path"].startswith(SIGNED)
         if not is_signed and scope["path"] not in PROBES and not await self._failures.test(self._item, address):
             await self._refuse(scope, receive, send, address)
@@ -74,7 +78,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 is_wrong = message["status"] in FAILURES
                 is_refused = is_wrong and not await self._failures.hit(self._item, address) and is_signed
-                message["headers"] = _with_ours(message.get("headers", ()), scope["path"])
+                message["headers"] = _with_ours(message.get("headers", ()), scope)
             if not is_refused:
                 await send(message)
 
@@ -89,7 +93,7 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _with_ours(message["headers"], scope["path"])
+                message["headers"] = _with_ours(message["headers"], scope)
             await send(message)
 
         await PlainTextResponse("too many refused requests from this address", 429, wait)(scope, receive, answer)
@@ -121,10 +125,12 @@ def _limited(receive: Receive) -> Receive:
     return read
 
 
-def _with_ours(headers: Iterable[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
+def _with_ours(headers: Iterable[tuple[bytes, bytes]], scope: Scope) -> list[tuple[bytes, bytes]]:
     given = [*headers]
     names = {name for name, _ in given}
     ours = [(name, value) for name, value in HEADERS if name not in names]
-    if path == "/docs":
+    if scope["scheme"] == "https":
+        ours.append(STAY_SECURE)
+    if scope["path"] == "/docs":
         ours = [(name, PAGE_POLICY if name == b"content-security-policy" else value) for name, value in ours]
     return [*given, *ours]

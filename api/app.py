@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import TypedDict
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from api.access import Guard
+from api.access import HEADERS, Guard
+from api.deadline import Deadline
+from api.gates import Gates, open_gates
 from api.lifespan import Services, open_services
 from api.observability.access import AccessLog
-from api.routes import docs, health, knowledge, telegram, wecom
+from api.routes import console, docs, health, knowledge, telegram, wecom
 from api.settings import Settings
 from api.worker import worker_beside
 from kb.errors import KbError
@@ -22,25 +25,34 @@ from tools.errors import DeskError
 logger = logging.getLogger(__name__)
 
 
+class State(TypedDict):
+    """What every request finds in its state."""
+
+    services: Services
+    gates: Gates
+
+
 def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAPI:
     """Build the application; `concurrency` is how many jobs of a kind it works on beside, 0 for HTTP only."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with (
             open_services(settings, conninfo, concurrency=concurrency) as services,
             worker_beside(services, concurrency=concurrency),
         ):
             await _register_webhook(services)
-            yield {"services": services}
+            yield State(services=services, gates=await open_gates(services))
 
     app = FastAPI(title="kefu", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Deadline)
     app.add_middleware(Guard, failures_per_minute=settings.access.kefu_failures_per_minute)
     app.add_middleware(AccessLog)
-    for module in (wecom, telegram, health, knowledge, docs):
+    for module in (wecom, telegram, health, knowledge, console, docs):
         app.include_router(module.router)
     app.add_exception_handler(KbError, _knowledge_unavailable)
     app.add_exception_handler(RequestValidationError, _unprocessable)
+    app.add_exception_handler(Exception, _unforeseen)
     return app
 
 
@@ -58,6 +70,12 @@ async def _register_webhook(services: Services) -> None:
 
 async def _knowledge_unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503)
+
+
+async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
+    del error
+    # Made outside of every middleware, so it has to bring its headers along; the error goes on to the log.
+    return JSONResponse({"detail": "something went wrong"}, 500, {k.decode(): v.decode() for k, v in HEADERS})
 
 
 async def _unprocessable(_: Request, error: Exception) -> JSONResponse:

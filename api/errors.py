@@ -29,3 +29,7 @@ class EncryptionError(ApiError):
 
 class ErasureError(ApiError):
     """A person could not be forgotten now."""
+
+
+class AccessError(ApiError):
+    """A token, or somebody of the console, cannot be made or changed like this."""

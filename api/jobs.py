@@ -89,6 +89,8 @@ class Jobs:
     """Those of accounts that differ, by the entry's name."""
     settle: Callable[[], Awaitable[None]] | None = None
     """Counts what is finished once and for all; None: nobody counts."""
+    refresh_callback_addresses: Callable[[], Awaitable[None]] | None = None
+    """Asks WeCom from where it calls back; None: nobody wants to know."""
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -111,6 +113,8 @@ class Jobs:
             ("calibrate", "* * * * * */10", self.calibrate),
             ("retention", "17 3 * * *", self.retention),
             ("settle_metrics", "* * * * *", self.settle_metrics),
+            # Every minute, so that what failed is tried again; WeCom is asked once a day.
+            ("callback_addresses", "* * * * *", self.callback_addresses),
         ]
         for name, cron, job in periodic:
             app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))
@@ -337,6 +341,12 @@ class Jobs:
         del timestamp
         if self.settle is not None:
             await self.settle()
+
+    async def callback_addresses(self, timestamp: int = 0) -> None:
+        """Ask WeCom from where it calls back, once a day."""
+        del timestamp
+        if self.refresh_callback_addresses is not None:
+            await self.refresh_callback_addresses()
 
     async def sweep(self, timestamp: int = 0) -> None:
         """Add jobs for rows whose job was lost."""

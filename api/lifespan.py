@@ -13,6 +13,7 @@ from langgraph.store.postgres import AsyncPostgresStore
 from redis.asyncio import Redis
 
 from api.accounts import Account, load_accounts
+from api.callback_addresses import CallbackAddresses
 from api.channels import open_channels
 from api.checkpoints import make_saver
 from api.customers import Customers
@@ -203,6 +204,7 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             embed_waiting=embed,
             run_retention=retention,
             settle=partial(settle, pool),
+            refresh_callback_addresses=CallbackAddresses(pool, settings.wecom, redis=redis).refresh,
             keep_calibrated=partial(knowledge.keep_calibrated, DeskNews(outbox=outbox, texts=texts).drift),
             greetings=Greetings(
                 pool=pool,

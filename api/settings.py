@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
-from typing import Literal, Self
+from typing import Literal, Self, get_type_hints
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from api.accounts import VARIABLE, load_accounts
+from api.client_address import Network, both_spellings, parse_networks
+from api.console.passwords import LONGEST, SHORTEST
 from api.encryption import KeyRing
 from api.outreach.law import PER_MONTH_AT_MOST
 from api.outreach.quiet import QuietHours
@@ -64,22 +65,43 @@ class ServiceSettings(Slice):
 
 
 class AccessSettings(Slice):
-    """Who is believed, and how often somebody may be wrong."""
+    """Who is believed, who may look, and how often somebody may be wrong."""
 
+    console_password: SecretStr | None = None
+    """Of the console's user `admin`; empty: only who was added by `kefu console user add` logs in."""
+    kefu_metrics_allowed_ips: str = "127.0.0.1,::1"
+    """Addresses or networks that read /metrics without a token, comma separated; never through a proxy."""
     kefu_trusted_proxies: str = "127.0.0.1,::1"
-    """Addresses or networks whose X-Forwarded-For names the client, comma separated."""
+    """Addresses or networks whose X-Forwarded-For names the client, comma separated; `none`: nobody's."""
     kefu_failures_per_minute: int = Field(default=30, ge=1)
     """How often an address may be refused in a minute before it is told to wait."""
 
-    @field_validator("kefu_trusted_proxies")
+    @field_validator("kefu_trusted_proxies", "kefu_metrics_allowed_ips")
     @classmethod
     def _are_networks(cls, value: str) -> str:
-        for part in filter(None, map(str.strip, value.split(","))):
-            try:
-                ipaddress.ip_network(part, strict=False)
-            except ValueError:
-                raise ValueError(f"{part} is not an address or network; example: 127.0.0.1,10.0.0.0/8") from None
+        _networks(value)
         return value
+
+    @field_validator("console_password")
+    @classmethod
+    def _is_a_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not SHORTEST <= len(value.get_secret_value()) <= LONGEST:
+            raise ValueError(f"has not {SHORTEST} to {LONGEST} characters; example: openssl rand -hex 12")
+        return value
+
+    @property
+    def trusted_proxies(self) -> list[str]:
+        """Whose word counts about where a request comes from, for uvicorn, which compares addresses as they come."""
+        return both_spellings(_networks(self.kefu_trusted_proxies))
+
+    @property
+    def metrics_networks(self) -> list[Network]:
+        """From where /metrics is read without a token."""
+        return _networks(self.kefu_metrics_allowed_ips)
+
+
+def _networks(value: str) -> list[Network]:
+    return [] if value.strip() == "none" else parse_networks(value, example="127.0.0.1,10.0.0.0/8")
 
 
 RETENTION_ROW_DAYS = 400
@@ -319,21 +341,7 @@ def explain(error: ValidationError) -> str:
 def variable_names() -> list[str]:
     """List every variable that is read, for the check of `.env.example`."""
     names: list[str] = []
-    parts = (
-        ServiceSettings,
-        RetentionSettings,
-        HandoffSettings,
-        WelcomeSettings,
-        OutreachSettings,
-        TraceSettings,
-        AccessSettings,
-        WecomSettings,
-        TelegramSettings,
-        RedisSettings,
-        ModelSettings,
-        KbSettings,
-    )
-    for part in parts:
+    for part in get_type_hints(Settings).values():
         for name, info in part.model_fields.items():
             alias = info.validation_alias
             choices = getattr(alias, "choices", [alias] if alias else [name.upper()])

@@ -36,6 +36,9 @@ class Slice(BaseSettings):
         return value
 
 
+AUTO = "auto"
+"""Stands for a list that the vendor is asked for."""
+
 Origin = Literal["environment", ".env", "default"]
 """Where a value comes from."""
 
@@ -78,7 +81,7 @@ class WecomSettings(Slice):
         default=None, validation_alias=AliasChoices("WECOM_ENCODING_AES_KEY", "WECOM_AES_KEY")
     )
     wecom_callback_allowed_ips: str = ""
-    """Addresses or networks callbacks may come from, comma separated; empty: any, the signature decides."""
+    """Addresses or networks callbacks may come from, comma separated, `auto` for WeCom's own list; empty: any."""
     wecom_api_base: str = "https://qyapi.weixin.qq.com/cgi-bin/"
     kefu_app_channel: bool = False
     """Whether members of the company who write to the app are customers, but for those who answer in it."""
@@ -95,9 +98,10 @@ class WecomSettings(Slice):
     def _networks(cls, value: str) -> str:
         for part in _parts(value):
             try:
-                ipaddress.ip_network(part, strict=False)
+                if part != AUTO:
+                    ipaddress.ip_network(part, strict=False)
             except ValueError:
-                raise ValueError(f"{part!r} is no address; example: 101.226.103.0/24,81.69.1.2") from None
+                raise ValueError(f"{part!r} is no address; example: auto, or 101.226.103.0/24,81.69.1.2") from None
         return value
 
     @field_validator("wecom_api_base")
@@ -133,8 +137,14 @@ class WecomSettings(Slice):
 
     @property
     def allowed_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """Where callbacks may come from; empty for anywhere."""
-        return [ipaddress.ip_network(part, strict=False) for part in _parts(self.wecom_callback_allowed_ips)]
+        """Where callbacks may come from, as far as it is written down here."""
+        parts = _parts(self.wecom_callback_allowed_ips)
+        return [ipaddress.ip_network(part, strict=False) for part in parts if part != AUTO]
+
+    @property
+    def asks_for_callback_ips(self) -> bool:
+        """Whether WeCom is asked from where it calls back."""
+        return self.is_configured and AUTO in _parts(self.wecom_callback_allowed_ips)
 
     @property
     def kf_secret(self) -> SecretStr:

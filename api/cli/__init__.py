@@ -10,6 +10,7 @@ from api.cli import (
     accuracy,
     audit,
     config,
+    console,
     contact_way,
     customers,
     demo,
@@ -24,6 +25,7 @@ from api.cli import (
     rules,
     service,
     stats,
+    token,
     unknown,
 )
 from api.errors import ApiError
@@ -49,6 +51,8 @@ app.add_typer(native.app, name="native")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
+app.add_typer(token.app, name="token")
+app.add_typer(console.app, name="console")
 app.add_typer(outreach.app, name="outreach")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(rules.app, name="rules")

@@ -21,6 +21,7 @@ from api.lifespan import open_services
 from api.log_config import configure_logging
 from api.migrate import migrate, pending
 from api.observability.masking import secrets_of
+from api.patient_http import PatientHttp
 from api.resealing import check_keys
 from api.settings import Settings, load_settings
 from api.worker import worker_beside
@@ -67,7 +68,8 @@ def serve(
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                forwarded_allow_ips=settings.access.kefu_trusted_proxies,
+                forwarded_allow_ips=settings.access.trusted_proxies,
+                http=PatientHttp,
                 timeout_graceful_shutdown=10,
             )
         )

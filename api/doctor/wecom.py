@@ -106,7 +106,8 @@ class WecomChecks:
         if response.status_code == 200 and response.content == echo.encode():
             return f"{host} answers as WeCom expects, in {time.monotonic() - started:.2f} s (WeCom waits 1 s)"
         text = response.text[:2000]
-        if response.status_code == 403 and "WECOM_CALLBACK_ALLOWED_IPS" in text:
+        if response.status_code == 403 and not text:
+            # The only refusal of ours that says nothing.
             raise OffError(
                 f"{host} answers, and lets only WECOM_CALLBACK_ALLOWED_IPS in: this machine is not among them"
             )

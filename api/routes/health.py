@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 import psycopg_pool
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 
-from api.deps import ServicesDep
+from api.deps import Problem, ServicesDep, require_metrics
 from api.lifespan import Services
 
 router = APIRouter(tags=["operations"])
 
 State = Literal["ok", "down", "off"]
+
+METRICS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}}, "description": "Prometheus text"},
+    401: {"model": Problem, "description": "Neither from KEFU_METRICS_ALLOWED_IPS nor with a token for metrics:read"},
+    429: {"content": {"text/plain": {}}, "description": "This address was refused too often"},
+}
 
 
 @router.get("/health")
@@ -33,7 +39,7 @@ async def health(services: ServicesDep) -> dict[str, str | dict[str, str]]:
     }
 
 
-@router.get("/ready")
+@router.get("/ready", responses={503: {"model": dict[str, str], "description": "The database is away"}})
 async def ready(services: ServicesDep, response: Response) -> dict[str, str]:
     """Tell whether callbacks can be stored now: 200 or 503."""
     database = await _database(services)
@@ -41,7 +47,7 @@ async def ready(services: ServicesDep, response: Response) -> dict[str, str]:
     return {"database": database}
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[Depends(require_metrics)], response_class=Response, responses=METRICS_ANSWERS)
 async def metrics(services: ServicesDep) -> Response:
     """Tell the whole service's numbers, in Prometheus text; any process of it may be asked."""
     return Response(await services.exposition.text(), media_type=CONTENT_TYPE_LATEST)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from api.deps import ApiToken, ServicesDep
+from api.deps import Problem, ServicesDep, require_scope
 
 router = APIRouter(tags=["knowledge"])
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "Without API_TOKEN or a token with the scope kb:read"},
+    408: {"model": Problem, "description": "The body did not arrive in time"},
+    413: {"model": Problem, "description": "Larger than 1 MiB"},
+    429: {"content": {"text/plain": {}}, "description": "This address was refused too often"},
+    503: {"model": Problem, "description": "The knowledge base cannot be searched now"},
+}
 
 
 class TestKbRequest(BaseModel):
@@ -38,7 +46,7 @@ class TestKbResponse(BaseModel):
     threshold: float
 
 
-@router.post("/api/test_kb", dependencies=[ApiToken])
+@router.post("/api/test_kb", dependencies=[Depends(require_scope("kb:read"))], responses=ANSWERS)
 async def test_kb(body: TestKbRequest, services: ServicesDep) -> TestKbResponse:
     """Search the knowledge base as the bot does."""
     limit = body.top_k or services.settings.kb.kb_top_k

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 import psycopg
 import psycopg_pool
@@ -14,7 +13,8 @@ from procrastinate.exceptions import ConnectorException
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
-from api.deps import ServicesDep
+from api.client_address import client_address
+from api.deps import GatesDep, Problem, ServicesDep
 from api.friends.events import EVENT as FRIEND_EVENT
 from tools.errors import InvalidSignatureError, MalformedCallbackError
 from tools.wecom.callback import CallbackCrypto
@@ -23,30 +23,45 @@ from tools.wecom.desk_updates import is_from_the_app
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["wecom"])
 
-MAX_BODY = 1024 * 1024
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    400: {"content": {"text/plain": {}}, "description": "Malformed"},
+    403: {
+        "content": {"text/plain": {}},
+        "description": "Wrong signature or corp; empty: the address may not call back",
+    },
+    429: {"content": {"text/plain": {}}, "description": "Like 403, and not for the first time from this address"},
+    503: {"content": {"text/plain": {}}, "model": Problem, "description": "Not stored, or WeCom is not configured"},
+}
+POST_ANSWERS: dict[int | str, dict[str, Any]] = ANSWERS | {
+    408: {"model": Problem, "description": "The body did not arrive in time"},
+    413: {"model": Problem, "description": "Larger than 1 MiB"},
+}
 
 
-async def require_sender(request: Request, services: ServicesDep) -> CallbackCrypto:
-    """Let only the addresses in that may call back; return what opens their letters.
+async def sender_crypto(request: Request, services: ServicesDep, gates: GatesDep) -> CallbackCrypto | None:
+    """Return what opens the letters of those who may call back, None for all others.
 
     Raises:
-        HTTPException: 503 when WeCom is not configured, 403 for another address.
+        HTTPException: 503 when WeCom is not configured.
     """
     if services.crypto is None:
         raise HTTPException(503, "WeCom is not configured: set WECOM_CORP_ID, WECOM_TOKEN and the others")
-    networks = services.settings.wecom.allowed_networks
-    host = request.client.host if request.client else ""
-    if networks and not any(ipaddress.ip_address(host) in network for network in networks):
-        raise HTTPException(403, "this address is not in WECOM_CALLBACK_ALLOWED_IPS")
-    return services.crypto
+    address = client_address(request)
+    if await gates.callback_addresses.allows(address):
+        return services.crypto
+    facts = {"action": "callback_address_refused", "address": str(address)}
+    logger.warning("Address may not call back: WECOM_CALLBACK_ALLOWED_IPS", extra=facts)
+    return None
 
 
-Crypto = Annotated[CallbackCrypto, Depends(require_sender)]
+Crypto = Annotated[CallbackCrypto | None, Depends(sender_crypto)]
 
 
-@router.get("/wecom/callback", response_class=PlainTextResponse)
+@router.get("/wecom/callback", response_class=PlainTextResponse, responses=ANSWERS)
 async def verify_url(request: Request, crypto: Crypto) -> PlainTextResponse:
     """Answer WeCom's URL verification with the decrypted echo (WeCom doc 90930)."""
+    if crypto is None:
+        return PlainTextResponse("", 403)
     echostr = request.query_params.get("echostr", "")
     try:
         return PlainTextResponse(crypto.verify_url(echostr=echostr, **_signature(request)))
@@ -54,15 +69,15 @@ async def verify_url(request: Request, crypto: Crypto) -> PlainTextResponse:
         return _refuse(error)
 
 
-@router.post("/wecom/callback", response_class=PlainTextResponse)
+@router.post("/wecom/callback", response_class=PlainTextResponse, responses=POST_ANSWERS)
 async def receive(request: Request, services: ServicesDep, crypto: Crypto) -> PlainTextResponse:
     """Store a callback and the work it causes; 200 only after the commit, 503 makes WeCom send it again."""
+    if crypto is None:
+        return PlainTextResponse("", 403)
     try:
-        body = await _body(request)
+        body = await request.body()
     except ClientDisconnect:
         return PlainTextResponse("the body ended early", 400)
-    if body is None:
-        return PlainTextResponse(f"the body is larger than {MAX_BODY} bytes", 413)
     try:
         return await _store(crypto, body, request, services)
     except (MalformedCallbackError, InvalidSignatureError) as error:
@@ -96,16 +111,6 @@ async def _store(crypto: CallbackCrypto, body: bytes, request: Request, services
 
 def _signature(request: Request) -> dict[str, str]:
     return {name: request.query_params.get(name, "") for name in ("msg_signature", "timestamp", "nonce")}
-
-
-async def _body(request: Request) -> bytes | None:
-    """Read the body, None as soon as it is too large whatever its header says."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
 
 
 def _refuse(error: MalformedCallbackError | InvalidSignatureError) -> PlainTextResponse:

@@ -13,9 +13,9 @@ import pytest
 import typer
 import yaml
 
+from api.access import MAX_BODY
 from api.app import create_app
 from api.cli import app
-from api.routes.wecom import MAX_BODY
 from api.settings import load_settings, variable_names
 from api.worker import GRACE_SECONDS
 from tools.errors import ConfigurationError

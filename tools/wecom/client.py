@@ -129,6 +129,12 @@ class WecomClient(WecomTransport):
             raise ChannelUnavailableError("WeCom kf/add_contact_way: the answer has no url")
         return url
 
+    async def callback_addresses(self) -> tuple[str, ...]:
+        """List the addresses and networks callbacks come from (doc 90930)."""
+        answer = await self.call("getcallbackip", {}, repeatable=True, method="GET")
+        found = answer.get("ip_list")
+        return tuple(part for part in found if isinstance(part, str)) if isinstance(found, list) else ()
+
     async def accounts(self) -> tuple[Account, ...]:
         """List every kf account this secret may see."""
         found: dict[str, Account] = {}

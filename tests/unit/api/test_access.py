@@ -102,6 +102,15 @@ async def test_a_storm_of_forged_callbacks_shuts_no_true_one_out(client: httpx.A
     assert (await client.get("/wecom/callback", params={"signature": "right"})).status_code == 200
 
 
+async def test_addresses_of_one_network_of_ipv6_count_as_one(app: FastAPI) -> None:
+    statuses = []
+    for host in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8:0:1::1", "odd"):
+        transport = httpx.ASGITransport(app, client=(host, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://k") as one:
+            statuses.append((await one.get("/api/closed")).status_code)
+    assert statuses == [401, 401, 401, 429, 401, 401]
+
+
 @pytest.mark.parametrize("path", ["/api/closed", "/nowhere", "/api/closed?key=right"])
 async def test_every_answer_has_the_headers(client: httpx.AsyncClient, path: str) -> None:
     headers = (await client.get(path)).headers
@@ -109,3 +118,9 @@ async def test_every_answer_has_the_headers(client: httpx.AsyncClient, path: str
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert headers["Referrer-Policy"] == "no-referrer"
+
+
+async def test_only_behind_tls_a_browser_is_told_to_stay_there(app: FastAPI, client: httpx.AsyncClient) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://k") as secure:
+        assert "max-age" in (await secure.get("/ready")).headers["Strict-Transport-Security"]
+    assert "Strict-Transport-Security" not in (await client.get("/ready")).headers

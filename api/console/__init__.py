@@ -1,0 +1,1 @@
+"""Who may look at the console: people with passwords, their sessions, and what slows guessing down."""
