@@ -140,7 +140,14 @@ async def open_store(
 ) -> AsyncIterator[PgVectorIndex]:
     """Open the search; closes its connections at the end."""
     # Reading needs no transaction, and asking the server before each search whether it lives is a round trip as well.
-    engine = create_async_engine(sqlalchemy_url(conninfo), pool_size=2, max_overflow=1, isolation_level="AUTOCOMMIT")
+    engine = create_async_engine(
+        sqlalchemy_url(conninfo),
+        pool_size=2,
+        max_overflow=1,
+        isolation_level="AUTOCOMMIT",
+        # The store names the parameters of each search anew: what is compiled for one serves no other, and is large.
+        query_cache_size=0,
+    )
     event.listen(engine.sync_engine, "checkout", _refuse_dead)
     try:
         # From an engine and not from a connection string: that one would start a thread with its own event loop.
