@@ -40,7 +40,7 @@ def simplify(text: str) -> str:
     return _simplified(unicodedata.normalize("NFKC", text))
 
 
-@lru_cache(8192)
+@lru_cache(1024)
 def clean(text: str) -> str:
     """Fold case, width and script, and keep words, numbers and runs of Chinese, separated by spaces."""
     return " ".join(_RUN.findall(simplify(text).lower().replace("’", "'")))
@@ -66,7 +66,7 @@ def bigrams(cleaned: str) -> Counter[str]:
     return units
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def core(cleaned: str) -> frozenset[str]:
     """Return the bigrams and words that carry the matter, without polite and question words."""
     kept = _FILLER.sub(" ", cleaned)

@@ -24,7 +24,8 @@ from kb.vectors import Vector, clean_text
 
 logger = logging.getLogger(__name__)
 
-_CACHED_QUERIES = 4096
+_CACHED_QUERIES = 1024
+"""What customers ask again and again is kept; most of what they write is written once."""
 
 WIDER = 8
 """How many times more pieces are looked at when too few of them are of the wanted categories."""

@@ -64,7 +64,7 @@ class Speller:
                 # Which of the two is meant, nobody can tell.
                 self._by_sound[sound] = ""
         self._syllables = {syllable for sound in self._by_sound for syllable in sound}
-        self.correct = lru_cache(8192)(self._correct)
+        self.correct = lru_cache(1024)(self._correct)
 
     def _correct(self, text: str) -> str:
         """Return the text with its slips replaced; most texts stay as they are."""
@@ -163,7 +163,7 @@ class Speller:
         return near.pop() if len(near) == 1 and min(near)[0] == word[0] else given
 
 
-@lru_cache(200_000)
+@lru_cache(16_384)
 def sound_of(text: str) -> tuple[str, ...]:
     """Return the syllables of Chinese characters, without tones."""
     return tuple(lazy_pinyin([_READ_OTHERWISE.get(letter, letter) for letter in text]))

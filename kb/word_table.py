@@ -154,7 +154,7 @@ class WordTable:
         return sum(self._rarest if place is None else float(self._idf[place]) for place in places)
 
 
-@lru_cache(8192)
+@lru_cache(1024)
 def units(text: str) -> Mapping[str, float]:
     """Return what a text is compared by: neighbouring Chinese characters, words, and whole other words."""
     return _units(text)
