@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psycopg
 import psycopg_pool
-from procrastinate import JobContext
-from procrastinate.jobs import Status
 
 from api.accounts import Accounts
 from api.backoff import Backoff
@@ -25,9 +23,10 @@ from api.desk.desks import Desks
 from api.desk.marks import Lost, tell_undelivered
 from api.desk.reviews import DeskReviews
 from api.desk.timers import HandoffTimers
-from api.desk.turns import DeskTurns, TryQuestion, wake_snoozed
+from api.desk.turns import DeskTurns, TryQuestion
 from api.friends.jobs import Friends
 from api.greetings import Greetings
+from api.housekeeping import Housekeeping
 from api.inbox import MAX_ATTEMPTS, Batch, Inbox, NotYet
 from api.job_queue import FAST, TURNS, JobQueue
 from api.observability.following import following_turn
@@ -37,8 +36,8 @@ from api.outreach.jobs import Outreach
 from api.transcripts import Transcripts
 from graph.context import Texts
 from graph.conversation import Conversation, CustomerLine, HandOver
-from kb.errors import IndexUnavailableError, KbError
-from tools.errors import ChannelError, OvertakenError
+from kb.errors import IndexUnavailableError
+from tools.errors import OvertakenError
 from tools.messages import HumanReply
 from tools.rate_limit import RateLimiter
 
@@ -46,9 +45,6 @@ logger = logging.getLogger(__name__)
 
 OUTAGES = (psycopg.OperationalError, psycopg_pool.PoolTimeout, IndexUnavailableError)
 """The database is away or full: no reason to give a message up."""
-
-STALLED_AFTER = 10
-"""Seconds without a heartbeat after which a worker counts as dead."""
 
 PULL_WAIT = 5
 """Seconds between two attempts of a pull at most: newer pulls wait behind it, with codes that live 20 seconds."""
@@ -70,10 +66,8 @@ class Jobs:
     texts: Texts
     limiter: RateLimiter
     timers: HandoffTimers
-    embed_waiting: Callable[[], Awaitable[int]]
-    run_retention: Callable[[], Awaitable[object]]
-    keep_calibrated: Callable[[], Awaitable[bool]]
     greetings: Greetings
+    housekeeping: Housekeeping
     friends: Friends | None = None
     """None: WeCom is not configured."""
     outreach: Outreach | None = None
@@ -87,10 +81,6 @@ class Jobs:
     accounts: Accounts = field(default_factory=Accounts)
     own_conversations: Mapping[str, Conversation] = field(default_factory=dict)
     """Those of accounts that differ, by the entry's name."""
-    settle: Callable[[], Awaitable[None]] | None = None
-    """Counts what is finished once and for all; None: nobody counts."""
-    refresh_callback_addresses: Callable[[], Awaitable[None]] | None = None
-    """Asks WeCom from where it calls back; None: nobody wants to know."""
 
     def register(self) -> None:
         """Tell the queue which function does which job."""
@@ -103,25 +93,7 @@ class Jobs:
             self.friends.register(self.queue)
         if self.outreach is not None:
             self.outreach.register(self.queue)
-        # Six fields: the last one is the seconds.
-        periodic: list[tuple[str, str, Callable[..., Awaitable[None]]]] = [
-            ("reconcile", "* * * * *", self.reconcile),
-            ("embed", "* * * * * */2", self.embed),
-            ("sweep", "* * * * * */30", self.sweep),
-            ("greeting", "* * * * * */30", self.greeting),
-            ("handoffs", "* * * * * */10", self.handoffs),
-            ("calibrate", "* * * * * */10", self.calibrate),
-            ("retention", "17 3 * * *", self.retention),
-            ("settle_metrics", "* * * * *", self.settle_metrics),
-            # Every minute, so that what failed is tried again; WeCom is asked once a day.
-            ("callback_addresses", "* * * * *", self.callback_addresses),
-        ]
-        for name, cron, job in periodic:
-            app.periodic(cron=cron)(app.task(name=name, queue=FAST, queueing_lock=name)(job))
-        app.periodic(cron="* * * * * */5")(
-            app.task(name="reap", queue=FAST, queueing_lock="reap", pass_context=True)(self.reap)
-        )
-
+        self.housekeeping.register(app)
         if self.reviews is not None:
             self.reviews.register(app)
 
@@ -292,84 +264,6 @@ class Jobs:
     async def welcome(self, inbox_id: int) -> None:
         """Greet a customer who just entered, while the code lives."""
         await self.greetings.greet(inbox_id)
-
-    async def greeting(self, timestamp: int = 0) -> None:
-        """Make ready what greetings offer."""
-        del timestamp
-        await self.greetings.refresh()
-
-    async def reconcile(self, timestamp: int = 0) -> None:
-        """Pull every account once more: callbacks get lost (WeCom doc 90930)."""
-        del timestamp
-        try:
-            account_ids = list(await self.channels.pulled.account_ids())
-        except ChannelError as error:
-            logger.warning("Accounts not listed", extra={"action": "accounts_failed", "error": str(error)})
-            account_ids = []
-        async with self.pool.connection() as conn:
-            known = await (await conn.execute("select account_id from accounts")).fetchall()
-            wanted = dict.fromkeys([*account_ids, *(row["account_id"] for row in known)])
-            waiting = await (
-                await conn.execute("select lock from procrastinate_jobs where task_name = 'pull' and status = 'todo'")
-            ).fetchall()
-            for account_id in wanted.keys() - {row["lock"].removeprefix("pull:") for row in waiting}:
-                await self.queue.pull(conn, account_id)
-
-    async def embed(self, timestamp: int = 0) -> None:
-        """Give rows that a person inserted by SQL their embedding."""
-        del timestamp
-        try:
-            await self.embed_waiting()
-        except KbError as error:
-            logger.warning("Rows wait for their embedding", extra={"action": "embed_failed", "error": str(error)})
-
-    async def calibrate(self, timestamp: int = 0) -> None:
-        """Fit the confidence anew when the knowledge base changed."""
-        del timestamp
-        try:
-            await self.keep_calibrated()
-        except KbError as error:
-            logger.warning("Confidence not fitted", extra={"action": "calibrate_failed", "error": str(error)})
-
-    async def retention(self, timestamp: int = 0) -> None:
-        """Delete what is old, once a night."""
-        del timestamp
-        await self.run_retention()
-
-    async def settle_metrics(self, timestamp: int = 0) -> None:
-        """Count what is finished, before it is deleted some day."""
-        del timestamp
-        if self.settle is not None:
-            await self.settle()
-
-    async def callback_addresses(self, timestamp: int = 0) -> None:
-        """Ask WeCom from where it calls back, once a day."""
-        del timestamp
-        if self.refresh_callback_addresses is not None:
-            await self.refresh_callback_addresses()
-
-    async def sweep(self, timestamp: int = 0) -> None:
-        """Add jobs for rows whose job was lost."""
-        del timestamp
-        await self.inbox.requeue_stranded()
-        await wake_snoozed(self.pool, self.outbox, self.texts)
-
-    async def handoffs(self, timestamp: int = 0) -> None:
-        """Remind of tickets that nobody answers, and do what else is due about them."""
-        del timestamp
-        await self.timers.run(datetime.now(UTC))
-
-    async def reap(self, context: JobContext, timestamp: int = 0) -> None:
-        """Take over the jobs of dead workers."""
-        del timestamp
-        manager = context.app.job_manager
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER):
-            logger.warning("Job taken over", extra={"action": "job_reaped", "job_id": job.id, "task": job.task_name})
-            if job.queueing_lock is None:
-                await manager.retry_job(job)
-            else:
-                # A periodic one: the next is queued already, and a retry beside it would violate its queueing lock.
-                await manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
 def _lines(batch: Batch) -> list[CustomerLine]:

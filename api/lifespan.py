@@ -28,6 +28,7 @@ from api.desk.timers import HandoffTimers
 from api.desk.wecom_intake import WecomDeskIntake
 from api.friends.jobs import make_contacts, make_friends
 from api.greetings import Greetings
+from api.housekeeping import Housekeeping
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
@@ -177,6 +178,41 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             return await knowledge.try_question(query, limit=limit)
 
         reviews = DeskReviews(pool, queue, outbox, texts, knowledge, polisher=polisher)
+        timers = HandoffTimers(
+            pool,
+            queue,
+            outbox,
+            texts,
+            settings.handoff,
+            other_desks=desks.lines(outbox),
+            take_minutes=settings.service.kefu_take_minutes,
+            texts_of=lambda thread_id: own_ports[own.name].texts if (own := accounts.of(thread_id)) else texts,
+        )
+        greetings = Greetings(
+            pool=pool,
+            inbox=inbox,
+            channel=channels.pulled,
+            customers=Customers(pool, channels),
+            texts=texts,
+            questions=settings.welcome.kefu_greeting_questions,
+            company=settings.welcome.kefu_company,
+            categories=accounts.categories,
+        )
+        housekeeping = Housekeeping(
+            pool=pool,
+            queue=queue,
+            inbox=inbox,
+            outbox=outbox,
+            channels=channels,
+            texts=texts,
+            timers=timers,
+            greetings=greetings,
+            embed_waiting=embed,
+            run_retention=retention,
+            settle=partial(settle, pool),
+            refresh_callback_addresses=CallbackAddresses(pool, settings.wecom, redis=redis).refresh,
+            keep_calibrated=partial(knowledge.keep_calibrated, DeskNews(outbox=outbox, texts=texts).drift),
+        )
         jobs = Jobs(
             pool=pool,
             queue=queue,
@@ -191,31 +227,9 @@ async def open_services(settings: Settings, conninfo: str, *, concurrency: int) 
             customers=Customers(pool, channels),
             texts=texts,
             limiter=RateLimiter(redis, per_minute=settings.service.kefu_customer_messages_per_minute),
-            timers=HandoffTimers(
-                pool,
-                queue,
-                outbox,
-                texts,
-                settings.handoff,
-                other_desks=desks.lines(outbox),
-                take_minutes=settings.service.kefu_take_minutes,
-                texts_of=lambda thread_id: own_ports[own.name].texts if (own := accounts.of(thread_id)) else texts,
-            ),
-            embed_waiting=embed,
-            run_retention=retention,
-            settle=partial(settle, pool),
-            refresh_callback_addresses=CallbackAddresses(pool, settings.wecom, redis=redis).refresh,
-            keep_calibrated=partial(knowledge.keep_calibrated, DeskNews(outbox=outbox, texts=texts).drift),
-            greetings=Greetings(
-                pool=pool,
-                inbox=inbox,
-                channel=channels.pulled,
-                customers=Customers(pool, channels),
-                texts=texts,
-                questions=settings.welcome.kefu_greeting_questions,
-                company=settings.welcome.kefu_company,
-                categories=accounts.categories,
-            ),
+            timers=timers,
+            greetings=greetings,
+            housekeeping=housekeeping,
             friends=make_friends(pool, contacts, settings.welcome) if contacts else None,
             outreach=make_outreach(settings, pool, outbox, Customers(pool, channels), contacts),
             try_question=try_question,

@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from api.housekeeping import STALLED_AFTER
 from api.job_queue import DESK, FAST, TURNS
-from api.jobs import STALLED_AFTER
 from api.lifespan import Services
 from api.observability.following import follow_job
 
@@ -52,7 +52,7 @@ async def run_worker(services: Services, *, concurrency: int) -> None:
         )
 
     async def reconcile_once() -> None:
-        await services.jobs.reconcile()
+        await services.jobs.housekeeping.reconcile()
         await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as group:

@@ -1,7 +1,7 @@
 """Half of what the service can carry, for a while: `python tests/bench/endurance.py [--minutes N] [--json FILE]`.
 
-First the capacity: waves of messages, as fast as answers come. Then customers made by locust write at half of that
-rate. No message may stay without an answer, and the memory may not grow. Ends with 1 when either does not hold.
+Customers are made by locust. First the capacity: they write again as soon as they are answered. Then they write at half
+of that rate. No message may stay without an answer, and the memory may not grow. Ends with 1 when either does not hold.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import MEGABYTE, verdict
-from lines import Part, part
+from lines import part
 from pipeline import questions
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,8 +31,13 @@ from api.embedded import embedded_postgres
 SHARE = 0.5
 """Of the capacity."""
 
+CROWD = 64
+"""Customers who write as soon as they are answered: more are answered later, not faster."""
+
+CROWD_MINUTES = 1.0
+
 PACE = 5.0
-"""Seconds from one message of a customer to the next."""
+"""Seconds from one message of a customer to the next, at half of the capacity."""
 
 WARM_UP = 0.2
 """Share of the time after which memory is looked at: caches fill first."""
@@ -49,7 +54,7 @@ class Endurance:
     """What was seen."""
 
     capacity: float
-    """Messages a second in waves."""
+    """Messages a second when everybody writes as soon as answered."""
     rate: float
     """Messages a second during the run."""
     messages: int
@@ -59,8 +64,8 @@ class Endurance:
     p99_ms: float
     unasked: int
     """Answers nobody waited for: a message answered twice, or in two parts."""
-    megabytes_first: float
-    megabytes_last: float
+    megabytes: list[float]
+    """Minute by minute, after the warm-up."""
     slope: float
     """MB a minute after the warm-up."""
     slope_error: float
@@ -83,27 +88,20 @@ async def endure(minutes: float, console: Console) -> Endurance:
             environment["WECOM_API_BASE"] = (await customers.ask(do="set_up", callback_url=""))["api_base"]
             async with serve(environment=environment, folder=folder) as service:
                 await customers.ask(do="set_up", callback_url=f"http://127.0.0.1:{service.port}/wecom/callback")
-                capacity = await _capacity(customers)
-                return await _run(customers, service, capacity, minutes, console)
+                door = (await customers.ask(do="open_door"))["url"]
+                crowd = await (await _locust(door, CROWD, pace=0, minutes=CROWD_MINUTES))
+                capacity = crowd["num_requests"] / (crowd["last_request_timestamp"] - crowd["start_time"])
+                users = max(1, round(SHARE * capacity * PACE))
+                reading = await _locust(door, users, pace=PACE, minutes=minutes)
+                memory = await _watch(reading, service, minutes, console)
+                unasked = (await customers.ask(do="close_door"))["unasked"]
+                return _summary(await reading, memory, capacity, users / PACE, unasked)
 
 
-async def _capacity(customers: Part) -> float:
-    texts = questions()[:200]
-    best = 0.0
-    for wave in range(4):
-        who = [f"wmCapacity{wave}n{number:04d}" for number in range(len(texts))]
-        best = max(best, len(texts) / (await customers.ask(do="wave", texts=texts, customers=who))["seconds"])
-    return best
-
-
-async def _run(customers: Part, service: Service, capacity: float, minutes: float, console: Console) -> Endurance:
-    rate = SHARE * capacity
-    door = (await customers.ask(do="open_door"))["url"]
-    users = max(1, round(rate * PACE))
-    environment = clean_environment(
-        {"KEFU_LOAD_TEXTS": "\n".join([*questions(), *UNKNOWN]), "KEFU_LOAD_PACE": str(PACE)}
-    )
-    locust = await asyncio.create_subprocess_exec(
+async def _locust(door: str, users: int, *, pace: float, minutes: float) -> asyncio.Task[dict[str, Any]]:
+    """Let customers write, each `pace` seconds after the message before; the task ends with what locust saw."""
+    texts = "\n".join([*questions(), *UNKNOWN])
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "locust",
@@ -121,18 +119,19 @@ async def _run(customers: Part, service: Service, capacity: float, minutes: floa
         f"{round(minutes * 60)}s",
         "--loglevel",
         "WARNING",
-        env=environment,
+        env=clean_environment({"KEFU_LOAD_TEXTS": texts, "KEFU_LOAD_PACE": str(pace)}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    reading = asyncio.create_task(locust.communicate())
-    memory = await _watch(reading, service, minutes, console)
-    raw, errors = await reading
-    if locust.returncode not in (0, 1):
-        raise RuntimeError(f"locust ended before its time: {errors.decode()}")
-    unasked = (await customers.ask(do="close_door"))["unasked"]
-    [seen] = json.loads(raw)
-    return _summary(seen, memory, capacity, users / PACE, unasked)
+
+    async def seen() -> dict[str, Any]:
+        raw, errors = await process.communicate()
+        if process.returncode not in (0, 1):
+            raise RuntimeError(f"locust ended before its time: {errors.decode()}")
+        [figures] = json.loads(raw)
+        return dict(figures)
+
+    return asyncio.create_task(seen())
 
 
 async def _watch(
@@ -167,8 +166,7 @@ def _summary(
         p95_ms=_quantile(counts, 0.95),
         p99_ms=_quantile(counts, 0.99),
         unasked=unasked,
-        megabytes_first=warm[0][1],
-        megabytes_last=warm[-1][1],
+        megabytes=[megabytes for _, megabytes in warm[:: round(60 / SAMPLE_SECONDS)]],
         slope=fit.slope,
         slope_error=fit.stderr * stats.t.ppf(0.975, len(warm) - 2),
     )
@@ -188,14 +186,14 @@ def show(result: Endurance, console: Console) -> None:
     table = Table(title="kefu at half of its capacity", title_justify="left")
     for name in ("what", "seen", "goal"):
         table.add_column(name)
-    table.add_row("capacity in waves, and rate of the run", f"{result.capacity:.1f} / {result.rate:.1f} messages/s")
+    table.add_row("capacity, and rate of the run", f"{result.capacity:.1f} / {result.rate:.1f} messages/s")
     table.add_row("messages", f"{result.messages:,}")
     table.add_row("without an answer", str(result.failures), f"0: {verdict(is_met=result.failures == 0)}")
     table.add_row("message to answer", f"p50 {result.p50_ms:.0f}, p95 {result.p95_ms:.0f}, p99 {result.p99_ms:.0f} ms")
     table.add_row("answers in further parts, or beside any question", str(result.unasked))
     table.add_row(
         "memory of kefu after the warm-up",
-        f"{result.megabytes_first:.0f} → {result.megabytes_last:.0f} MB,"
+        f"{result.megabytes[0]:.0f} → {result.megabytes[-1]:.0f} MB,"
         f" {result.slope:+.2f} ± {result.slope_error:.2f} MB/min",
         f"flat, at most {FLAT} MB/min: {verdict(is_met=result.is_flat)}",
     )

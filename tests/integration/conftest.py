@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from api.desk.desks import Desks
 from api.desk.inbox import DeskInbox
 from api.desk.timers import HandoffTimers
 from api.greetings import Greetings
+from api.housekeeping import Housekeeping
 from api.inbox import Inbox
 from api.job_queue import JobQueue
 from api.jobs import Jobs
+from api.observability.totals import settle
 from api.outbox import DurableOutbox
 from api.settings import HandoffSettings, variable_names
 from graph.assist import Assistant
@@ -187,6 +190,29 @@ class Works:
         self.conversation = Conversation(self.graph, self.outbox, Context())
         self.desk_inbox = self.make_desk_inbox()
         self.embedded = self.cleaned = 0
+        timers = HandoffTimers(pool, queue, self.outbox, self.texts, HandoffSettings(_env_file=None))
+        greetings = Greetings(
+            pool=pool,
+            inbox=self.inbox,
+            channel=self.channel,
+            customers=Customers(pool, self.channels),
+            texts=self.texts,
+        )
+        housekeeping = Housekeeping(
+            pool=pool,
+            queue=queue,
+            inbox=self.inbox,
+            outbox=self.outbox,
+            channels=self.channels,
+            texts=self.texts,
+            timers=timers,
+            greetings=greetings,
+            embed_waiting=self._embed,
+            run_retention=self._clean,
+            keep_calibrated=self._calibrate,
+            settle=partial(settle, pool),
+            refresh_callback_addresses=self._refresh,
+        )
         self.jobs = Jobs(
             pool=pool,
             queue=queue,
@@ -199,17 +225,9 @@ class Works:
             customers=Customers(pool, self.channels),
             texts=self.texts,
             limiter=RateLimiter(None, per_minute=1000),
-            timers=HandoffTimers(pool, queue, self.outbox, self.texts, HandoffSettings(_env_file=None)),
-            embed_waiting=self._embed,
-            run_retention=self._clean,
-            keep_calibrated=self._calibrate,
-            greetings=Greetings(
-                pool=pool,
-                inbox=self.inbox,
-                channel=self.channel,
-                customers=Customers(pool, self.channels),
-                texts=self.texts,
-            ),
+            timers=timers,
+            greetings=greetings,
+            housekeeping=housekeeping,
             try_question=self._try_question,
         )
         self._numbers = 0
@@ -235,6 +253,9 @@ class Works:
 
     async def _calibrate(self) -> bool:
         return False
+
+    async def _refresh(self) -> None:
+        return
 
     async def _embed(self) -> int:
         self.embedded += 1
@@ -290,7 +311,10 @@ class Works:
         self._renew(inbox=self.inbox)
 
     def _renew(self, **parts: Any) -> None:
-        self.jobs = replace(self.jobs, **parts)
+        def renewed(whole: Any) -> Any:
+            return replace(whole, **{name: part for name, part in parts.items() if hasattr(whole, name)})
+
+        self.jobs = replace(renewed(self.jobs), housekeeping=renewed(self.jobs.housekeeping))
         self.deliveries = self.jobs.deliveries
 
     async def store(self, *messages: Inbound, cursor: str = "c1", has_more: bool = False) -> None:

@@ -181,14 +181,14 @@ class TestButtons:
         assert await works.agent("", **pressed("snooze", ticket), **WANG) == "answered"
         assert await works.agent("", **pressed("snooze", ticket), **WANG) == "stale"
         assert works.desk.labels[-1] == DeskLabel(status="snoozed")
-        await works.jobs.sweep()
+        await works.jobs.housekeeping.sweep()
         assert notices(works)[-1] != works.texts.render("desk_awake")
         await works.run("update tickets set snoozed_until = now()")
-        await works.jobs.sweep()
+        await works.jobs.housekeeping.sweep()
         await works.work()
         assert notices(works)[-1] == works.texts.render("desk_awake")
         assert works.desk.labels[-1] == DeskLabel(status="waiting")
-        await works.jobs.sweep()
+        await works.jobs.housekeeping.sweep()
         await works.work()
         assert notices(works).count(works.texts.render("desk_awake")) == 1
 

@@ -134,7 +134,7 @@ async def age(works: Any, number: float) -> None:
 async def tick(works: Any, after: float = 0) -> None:
     """Let so many minutes go by, and do what time does then."""
     await age(works, after)
-    await works.jobs.handoffs()
+    await works.jobs.housekeeping.handoffs()
     await works.work()
 
 
@@ -327,7 +327,7 @@ async def test_a_person_who_is_faster_keeps_the_conversation(works: Any) -> None
     works.set_handoff(handoff_mode="resume")
     await works.customer("能刻字吗?")
     await age(works, 31)
-    await works.jobs.handoffs()
+    await works.jobs.housekeeping.handoffs()
     # Taken between the decision and the turn that carries it out.
     await works.run("update tickets set acted_at = now()")
     await works.work()
@@ -344,7 +344,7 @@ async def test_a_take_over_that_breaks_off_goes_on(works: Any, monkeypatch: Any)
     works.set_handoff(handoff_mode="resume")
     await works.customer("能刻字吗?")
     await age(works, 31)
-    await works.jobs.handoffs()
+    await works.jobs.housekeeping.handoffs()
 
     async def fail(*_args: Any, **_kwargs: Any) -> None:
         raise RuntimeError("killed")

@@ -15,8 +15,8 @@ from procrastinate.jobs import Job
 from api.backoff import Backoff
 from api.database import Pool, thread_lock
 from api.errors import BusyError
+from api.housekeeping import STALLED_AFTER
 from api.inbox import MAX_ATTEMPTS
-from api.jobs import STALLED_AFTER
 from api.lifespan import Services
 from api.observability.exposition import Exposition
 from api.observability.totals import OwnCounters
@@ -326,13 +326,13 @@ class TestPull:
         await works.inbox.cursor("wk1")
         await works.inbox.cursor("wk2")
         works.channel.accounts = ["wk2", "wk3"]
-        await works.jobs.reconcile()
+        await works.jobs.housekeeping.reconcile()
         assert sorted(await works.waiting_jobs()) == [("pull", f"pull:wk{n}") for n in (1, 2, 3)]
 
     async def test_known_accounts_are_reconciled_although_the_list_fails(self, works: Any) -> None:
         await works.inbox.cursor("wk1")
         works.channel.other_errors.append(BadRequestError("no permission", code=48002))
-        await works.jobs.reconcile(1)
+        await works.jobs.housekeeping.reconcile(1)
         assert await works.waiting_jobs() == [("pull", "pull:wk1")]
 
 
@@ -377,7 +377,7 @@ def test_waits_grow_to_a_limit_and_obey_the_vendor(attempts: int, exception: Exc
 
 
 async def test_rows_written_by_hand_are_embedded(works: Any) -> None:
-    await works.jobs.embed(1)
+    await works.jobs.housekeeping.embed(1)
     assert works.embedded == 1
 
 
@@ -385,7 +385,7 @@ async def test_the_sweep_finds_lost_work(works: Any) -> None:
     await works.store(works.message())
     await works.run("update inbox set received_at = now() - interval '1 minute'")
     await works.forget_jobs()
-    await works.jobs.sweep(1)
+    await works.jobs.housekeeping.sweep(1)
     assert await works.waiting_jobs() == [("turn", f"turn:{works.thread()}")]
 
 
@@ -410,7 +410,7 @@ async def test_jobs_of_dead_workers_are_taken_over_and_only_those(works: Any) ->
         )
     job = Job(id=1, queue="fast", lock=None, queueing_lock=None, task_name="reap")
     context = JobContext(app=works.queue.app, job=job, start_timestamp=0, abort_reason=lambda: None)
-    await works.jobs.reap(context, 1)
+    await works.jobs.housekeeping.reap(context, 1)
     rows = await works.rows("select lock, status::text as status from procrastinate_jobs order by id")
     assert [(row["lock"].rpartition(":")[2], row["status"]) for row in rows] == [
         ("dead", "todo"),

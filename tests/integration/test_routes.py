@@ -341,7 +341,7 @@ class TestTestKb:
         before = (await site.client.post("/api/test_kb", json={"query": "如何退款?"})).json()
         assert before["results"] == []
         assert (before["decision"], before["confidence"]) == ("escalate", 0.0)
-        await site.services.jobs.embed()
+        await site.services.jobs.housekeeping.embed()
         response = await site.client.post("/api/test_kb", json={"query": "如何退款?", "top_k": 1})
         assert response.status_code == 200
         body = response.json()

@@ -190,7 +190,7 @@ class TestSettling:
             called.append(1)
 
         works._renew(settle=settled)
-        await works.jobs.settle_metrics()
+        await works.jobs.housekeeping.settle_metrics()
         assert called == [1]
         periodic = works.queue.app.periodic_registry.periodic_tasks
         assert {task.task.name: task.cron for task in periodic.values()}["settle_metrics"] == "* * * * *"
