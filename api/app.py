@@ -10,6 +10,7 @@ from typing import TypedDict
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from psycopg import OperationalError
 
 from api.access import HEADERS, Guard
 from api.deadline import Deadline
@@ -51,6 +52,7 @@ def create_app(settings: Settings, conninfo: str, *, concurrency: int) -> FastAP
     for module in (wecom, telegram, health, knowledge, console, docs):
         app.include_router(module.router)
     app.add_exception_handler(KbError, _knowledge_unavailable)
+    app.add_exception_handler(OperationalError, _database_unavailable)
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(Exception, _unforeseen)
     return app
@@ -70,6 +72,11 @@ async def _register_webhook(services: Services) -> None:
 
 async def _knowledge_unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503)
+
+
+async def _database_unavailable(_: Request, error: Exception) -> JSONResponse:
+    logger.warning("Database away", extra={"action": "database_away", "error": type(error).__name__})
+    return JSONResponse({"detail": "the database is away, try again"}, 503)
 
 
 async def _unforeseen(_: Request, error: Exception) -> JSONResponse:

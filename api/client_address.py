@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip")
-"""The marks a proxy leaves."""
+FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "via")
+"""The marks a proxy leaves; some leave one only."""
 
 MAPPED = 96
 """Bits before an IPv4 address where a socket of both families shows it as an IPv6 one."""

@@ -98,12 +98,11 @@ def _unauthorized(scope: Scope, *, is_configured: bool) -> HTTPException:
 
 def is_on_this_browsers_machine(request: Request) -> bool:
     """Tell whether a browser speaks without TLS to its own machine: through a tunnel, or because kefu runs there."""
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
+        # Neither a name nor an address, or not even a host.
         return False
 
 
@@ -135,8 +134,10 @@ async def require_our_page(request: Request) -> None:
     Raises:
         HTTPException: 403.
     """
-    origin = request.headers.get("origin")
-    is_foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    origin, host = request.headers.get("origin"), request.headers.get("host", "").lower()
+    # A proxy may have ended TLS without a word; a page that came without TLS may be written by somebody on the way.
+    ours = {f"{scheme}://{host}" for scheme in ("https", request.scope["scheme"])}
+    is_foreign = origin is not None and origin.lower() not in ours
     if is_foreign or request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "this is for pages of the same origin")
 

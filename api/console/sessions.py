@@ -94,7 +94,7 @@ class Console:
             if await _stored(conn, name, is_kept=True) != stored:
                 # Changed or removed while it was compared: what was right is right no more.
                 return WrongLogin()
-            await was_right(conn, name, address)
+            await was_right(conn, name, address, now=now)
             await conn.execute(CLEAN, _limits(now))
             await forget_old(conn, now=now)
             await _end(conn, replaces)

@@ -72,6 +72,7 @@ class ConsoleUsers:
         async with self.pool.connection() as conn, conn.transaction():
             if not (await conn.execute("delete from console_users where name = %s", (name,))).rowcount:
                 raise AccessError(f"there is no user {name}; kefu console user list shows them")
+            await forget_account(conn, name)
             await record(conn, actor=actor, action="console.user_removed", subject=name)
 
     async def list(self) -> Sequence[Row]:

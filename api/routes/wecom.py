@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import psycopg
-import psycopg_pool
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from procrastinate.exceptions import ConnectorException
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
-from api.client_address import client_address
+from api.callback_addresses import CallbackAddresses
+from api.client_address import IpAddress, client_address
 from api.deps import GatesDep, Problem, ServicesDep
 from api.friends.events import EVENT as FRIEND_EVENT
-from tools.errors import InvalidSignatureError, MalformedCallbackError
-from tools.wecom.callback import CallbackCrypto
+from tools.errors import ChannelUnavailableError, InvalidSignatureError, MalformedCallbackError
+from tools.wecom.callback import CallbackCrypto, CallbackEvent
 from tools.wecom.desk_updates import is_from_the_app
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,35 @@ POST_ANSWERS: dict[int | str, dict[str, Any]] = ANSWERS | {
 }
 
 
-async def sender_crypto(request: Request, services: ServicesDep, gates: GatesDep) -> CallbackCrypto | None:
-    """Return what opens the letters of those who may call back, None for all others.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Whoever calls back, and what opens their letters."""
+
+    crypto: CallbackCrypto
+    address: IpAddress | None
+    addresses: CallbackAddresses
+    is_expected: bool
+    """Whether the address is one of those that may."""
+
+    async def is_welcome(self) -> bool:
+        """Tell whether what they signed is taken.
+
+        Raises:
+            ChannelUnavailableError: nobody knows now.
+        """
+        return self.is_expected or await self.addresses.allows_signer(self.address)
+
+    def refuse(self, error: MalformedCallbackError | InvalidSignatureError | None = None) -> PlainTextResponse:
+        """Answer what is not taken; who may not call back is told nothing."""
+        if self.is_expected and error is not None:
+            return _refuse(error)
+        facts = {"action": "callback_address_refused", "address": str(self.address), "is_signed": error is None}
+        logger.warning("Address may not call back: WECOM_CALLBACK_ALLOWED_IPS", extra=facts)
+        return PlainTextResponse("", 403)
+
+
+async def get_sender(request: Request, services: ServicesDep, gates: GatesDep) -> Sender:
+    """Return who calls back.
 
     Raises:
         HTTPException: 503 when WeCom is not configured.
@@ -47,49 +75,50 @@ async def sender_crypto(request: Request, services: ServicesDep, gates: GatesDep
     if services.crypto is None:
         raise HTTPException(503, "WeCom is not configured: set WECOM_CORP_ID, WECOM_TOKEN and the others")
     address = client_address(request)
-    if await gates.callback_addresses.allows(address):
-        return services.crypto
-    facts = {"action": "callback_address_refused", "address": str(address)}
-    logger.warning("Address may not call back: WECOM_CALLBACK_ALLOWED_IPS", extra=facts)
-    return None
+    return Sender(
+        crypto=services.crypto,
+        address=address,
+        addresses=gates.callback_addresses,
+        is_expected=await gates.callback_addresses.allows(address),
+    )
 
 
-Crypto = Annotated[CallbackCrypto | None, Depends(sender_crypto)]
+SenderDep = Annotated[Sender, Depends(get_sender)]
 
 
 @router.get("/wecom/callback", response_class=PlainTextResponse, responses=ANSWERS)
-async def verify_url(request: Request, crypto: Crypto) -> PlainTextResponse:
+async def verify_url(request: Request, sender: SenderDep) -> PlainTextResponse:
     """Answer WeCom's URL verification with the decrypted echo (WeCom doc 90930)."""
-    if crypto is None:
-        return PlainTextResponse("", 403)
     echostr = request.query_params.get("echostr", "")
     try:
-        return PlainTextResponse(crypto.verify_url(echostr=echostr, **_signature(request)))
+        echo = sender.crypto.verify_url(echostr=echostr, **_signature(request))
+        return PlainTextResponse(echo) if await sender.is_welcome() else sender.refuse()
     except (MalformedCallbackError, InvalidSignatureError) as error:
-        return _refuse(error)
+        return sender.refuse(error)
+    except ChannelUnavailableError as error:
+        return _put_off(error)
 
 
 @router.post("/wecom/callback", response_class=PlainTextResponse, responses=POST_ANSWERS)
-async def receive(request: Request, services: ServicesDep, crypto: Crypto) -> PlainTextResponse:
+async def receive(request: Request, services: ServicesDep, sender: SenderDep) -> PlainTextResponse:
     """Store a callback and the work it causes; 200 only after the commit, 503 makes WeCom send it again."""
-    if crypto is None:
-        return PlainTextResponse("", 403)
     try:
         body = await request.body()
     except ClientDisconnect:
         return PlainTextResponse("the body ended early", 400)
     try:
-        return await _store(crypto, body, request, services)
+        event = sender.crypto.open(body, **_signature(request))
+        if not await sender.is_welcome():
+            return sender.refuse()
+        return await _store(event, request, services)
     except (MalformedCallbackError, InvalidSignatureError) as error:
-        return _refuse(error)
-    except (psycopg.Error, psycopg_pool.PoolTimeout, ConnectorException) as error:
-        logger.warning("Callback not stored", extra={"action": "callback_not_stored", "error": type(error).__name__})
-        return PlainTextResponse("not stored, send it again", 503)
+        return sender.refuse(error)
+    except (psycopg.Error, ConnectorException, ChannelUnavailableError) as error:
+        return _put_off(error)
 
 
-async def _store(crypto: CallbackCrypto, body: bytes, request: Request, services: ServicesDep) -> PlainTextResponse:
+async def _store(event: CallbackEvent, request: Request, services: ServicesDep) -> PlainTextResponse:
     signature = _signature(request)
-    event = crypto.open(body, **signature)
     if event.event == FRIEND_EVENT and services.jobs.friends is not None:
         await services.jobs.friends.store(signature=signature["msg_signature"], payload=event.fields)
         return PlainTextResponse("success")
@@ -111,6 +140,11 @@ async def _store(crypto: CallbackCrypto, body: bytes, request: Request, services
 
 def _signature(request: Request) -> dict[str, str]:
     return {name: request.query_params.get(name, "") for name in ("msg_signature", "timestamp", "nonce")}
+
+
+def _put_off(error: Exception) -> PlainTextResponse:
+    logger.warning("Callback not stored", extra={"action": "callback_not_stored", "error": type(error).__name__})
+    return PlainTextResponse("not stored, send it again", 503)
 
 
 def _refuse(error: MalformedCallbackError | InvalidSignatureError) -> PlainTextResponse:

@@ -182,6 +182,15 @@ async def test_without_wecom_its_callbacks_are_refused_with_what_is_missing(open
         assert "WECOM_CORP_ID" in response.text
 
 
+@pytest.mark.parametrize("path", ["/console/session", "/metrics"])
+async def test_without_the_database_nobody_is_let_in_and_it_is_said(open_site: OpenSite, path: str) -> None:
+    site = await open_site({})
+    await site.services.pool.close()
+    headers = {"Cookie": "kefu_console=x", "Authorization": "Bearer kefu_x"}
+    answer = await site.client_from("10.0.0.7").get(path, headers=headers)
+    assert (answer.status_code, answer.json()) == (503, {"detail": "the database is away, try again"})
+
+
 class TestTelegramWebhook:
     HEADERS = {"x-telegram-bot-api-secret-token": "hook-s3cr3t"}
 

@@ -112,7 +112,9 @@ async def test_with_a_token_for_it_this_machine_needs_one_too(doors):
     assert (await doors.client().get("/kb")).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip"])
+@pytest.mark.parametrize(
+    "header", ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-proto", "x-forwarded-host", "via"]
+)
 async def test_through_a_proxy_nobody_is_this_machine(doors, header):
     for path in ("/kb", "/metrics"):
         assert (await doors.client().get(path, headers={header: "127.0.0.1"})).status_code == 401

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from api.callback_addresses import FRESH, LOOK_SECONDS, CallbackAddresses, parse_list
+from api.callback_addresses import (
+    ASK_SECONDS,
+    FRESH,
+    LOOK_AGAIN_SECONDS,
+    LOOK_SECONDS,
+    RECENT,
+    CallbackAddresses,
+    parse_list,
+)
 from api.client_address import address_of
 from tools.errors import ChannelUnavailableError
 from tools.settings import WecomSettings
@@ -90,6 +99,93 @@ async def test_strangers_do_not_make_it_look_at_every_request(list_of, pool):
         await conn.execute("delete from callback_addresses")
     assert await allowed(addresses, *["192.0.2.9"] * 50) == [False] * 50
     assert await allowed(addresses, "203.0.113.7") == [True]
+
+
+async def test_the_first_callbacks_after_a_start_may_come_together(list_of):
+    _, make = list_of("auto")
+    await make().refresh()
+    started = make()
+    assert await asyncio.gather(*(started.allows(address_of("203.0.113.7")) for _ in range(10))) == [True] * 10
+
+
+async def test_an_address_that_wecom_gave_up_is_let_go_by_every_process(list_of):
+    world, make = list_of("auto")
+    running, other = make(), make()
+    await other.refresh()
+    assert await allowed(running, "203.0.113.7") == [True]
+    world.now, world.said = world.now + FRESH, ["198.51.100.0/24"]
+    await other.refresh()
+    world.seconds += LOOK_AGAIN_SECONDS
+    assert await allowed(running, "203.0.113.7", "198.51.100.1") == [False, True]
+
+
+class TestWhoSigns:
+    MOVED = address_of("192.0.2.44")
+
+    async def test_when_wecom_moved_it_is_asked_at_once(self, list_of):
+        world, make = list_of("auto")
+        addresses = make()
+        await addresses.refresh()
+        world.now, world.said = world.now + RECENT, ["192.0.2.44"]
+        assert await allowed(addresses, "192.0.2.44") == [False]
+        together = await asyncio.gather(*(addresses.allows_signer(self.MOVED) for _ in range(5)))
+        assert (together, world.asked) == ([True] * 5, 2)
+        assert await allowed(addresses, "192.0.2.44") == [True]
+
+    async def test_before_there_is_a_list_it_is_asked_for(self, list_of):
+        _, make = list_of("auto")
+        assert await make().allows_signer(address_of("203.0.113.7"))
+
+    async def test_a_recent_list_is_believed_and_not_asked_for_again(self, list_of):
+        world, make = list_of("auto")
+        addresses = make()
+        await addresses.refresh()
+        assert await allowed(addresses, "192.0.2.44") == [False]
+        world.now += RECENT - timedelta(seconds=1)
+        for _ in range(5):
+            world.seconds += ASK_SECONDS
+            assert not await addresses.allows_signer(self.MOVED)
+        assert world.asked == 1
+
+    @pytest.mark.parametrize("is_known", [False, True])
+    async def test_while_wecom_does_not_say_nobody_knows_and_it_is_not_stormed(self, list_of, is_known):
+        world, make = list_of("auto")
+        addresses = make()
+        if is_known:
+            await addresses.refresh()
+        world.now, world.said, world.asked = world.now + RECENT, ChannelUnavailableError("down"), 0
+        for asked in (1, 1, 2):
+            with pytest.raises(ChannelUnavailableError):
+                await addresses.allows_signer(self.MOVED)
+            assert world.asked == asked
+            world.seconds += ASK_SECONDS / 2
+        assert await allowed(addresses, "203.0.113.7", "192.0.2.44") == [is_known, False]
+
+    async def test_an_answer_that_does_not_come_is_not_waited_for(self, list_of, monkeypatch):
+        monkeypatch.setattr("api.callback_addresses.ASK_AT_MOST", 0.05)
+        _, make = list_of("auto")
+        addresses = make()
+        addresses._fetch = asyncio.Event().wait
+        async with asyncio.timeout(10):
+            with pytest.raises(ChannelUnavailableError):
+                await addresses.allows_signer(self.MOVED)
+
+    async def test_what_is_written_down_holds(self, list_of):
+        world, make = list_of("203.0.113.0/24")
+        assert not await make().allows_signer(self.MOVED)
+        assert world.asked == 0
+
+
+async def test_a_list_that_is_only_half_understood_takes_nothing_away(list_of):
+    world, make = list_of("auto")
+    addresses = make()
+    await addresses.refresh()
+    world.now, world.said = world.now + FRESH, ["192.0.2.1", "198.51.100.1-198.51.100.9", ""]
+    await addresses.refresh()
+    assert await allowed(make(), "192.0.2.1", "203.0.113.7", "198.51.100.5") == [True] * 3
+    world.now, world.said = world.now + FRESH, ["192.0.2.1"]
+    await addresses.refresh()
+    assert await allowed(make(), "192.0.2.1", "203.0.113.7") == [True, False]
 
 
 async def test_it_is_asked_for_once_a_day(list_of):

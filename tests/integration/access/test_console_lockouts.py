@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from api.client_address import address_of
-from api.console.lockouts import FREE, LONGEST_WAIT, wait_after
+from api.console.lockouts import FREE, KNOWN_FOR, LONGEST_WAIT, wait_after
 from api.console.sessions import LockedLogin, WrongLogin
 
 
@@ -93,6 +93,59 @@ async def test_a_right_one_lets_the_account_begin_anew(ming):
         assert not isinstance(await ming.console.log_in("xiaoming", ming.password, None), LockedLogin | WrongLogin)
 
 
+HOME, ELSEWHERE = address_of("192.0.2.1"), address_of("198.51.100.1")
+
+
+async def guess(doors, address):
+    for _ in range(FREE["account"]):
+        await doors.console.log_in("xiaoming", "wrong", address)
+    return await doors.console.log_in("xiaoming", doors.password, address)
+
+
+async def test_who_guesses_elsewhere_keeps_nobody_out(ming):
+    await ming.console.log_in("xiaoming", ming.password, HOME)
+    for _ in range(3):
+        ming.clock.go(days=2)
+        assert isinstance(await guess(ming, ELSEWHERE), LockedLogin)
+        home = await ming.console.log_in("xiaoming", ming.password, HOME)
+        assert not isinstance(home, LockedLogin | WrongLogin)
+
+
+async def test_many_who_come_from_there_at_once_do_not_wait_for_each_other(ming):
+    await ming.console.log_in("xiaoming", ming.password, HOME)
+    for _ in range(5):
+        tries = (ming.console.log_in("xiaoming", ming.password, HOME) for _ in range(FREE["account"] - 1))
+        assert not any(isinstance(outcome, LockedLogin | WrongLogin) for outcome in await asyncio.gather(*tries))
+
+
+async def test_guesses_wait_where_somebody_logged_in_too(ming):
+    for _ in range(3):
+        await ming.console.log_in("xiaoming", ming.password, HOME)
+    assert await guess(ming, HOME) == LockedLogin(seconds=30)
+    ming.clock.go(seconds=30)
+    assert isinstance(await ming.console.log_in("xiaoming", "wrong", HOME), WrongLogin)
+    assert await ming.console.log_in("xiaoming", ming.password, HOME) == LockedLogin(seconds=60)
+
+
+async def test_a_wrong_password_makes_no_place_known(ming):
+    assert isinstance(await guess(ming, ELSEWHERE), LockedLogin)
+    assert await ming.rows("select 1 from console_lockouts where starts_with(key, 'known:')") == []
+
+
+async def test_a_known_place_is_known_of_one_person(ming):
+    await ming.users.add("xiaohong", ming.password, actor="cli:ops")
+    await ming.console.log_in("xiaohong", ming.password, HOME)
+    await guess(ming, ELSEWHERE)
+    assert isinstance(await ming.console.log_in("xiaoming", ming.password, HOME), LockedLogin)
+
+
+async def test_another_password_makes_every_place_new(ming):
+    await ming.console.log_in("xiaoming", ming.password, HOME)
+    await ming.users.change_password("xiaoming", "another password", actor="cli:ops")
+    await guess(ming, ELSEWHERE)
+    assert isinstance(await ming.console.log_in("xiaoming", "another password", HOME), LockedLogin)
+
+
 async def test_what_is_a_day_old_is_forgotten(ming):
     for _ in range(FREE["account"] - 1):
         await ming.console.log_in("xiaoming", "wrong", None)
@@ -110,7 +163,11 @@ async def test_names_that_were_tried_once_do_not_pile_up(ming):
     assert len(await ming.rows("select 1 from console_lockouts")) == 2
     ming.clock.go(days=1, seconds=1)
     assert not isinstance(await ming.console.log_in("xiaoming", ming.password, address_of("192.0.2.10")), WrongLogin)
-    assert len(await ming.rows("select 1 from console_lockouts")) == 1
+    # The address, and that it is xiaoming's.
+    assert len(await ming.rows("select 1 from console_lockouts")) == 2
+    ming.clock.go(days=KNOWN_FOR.days, seconds=1)
+    await ming.console.log_in("nobody", "wrong", address_of("192.0.2.9"))
+    assert len(await ming.rows("select 1 from console_lockouts where starts_with(key, 'known:')")) == 0
 
 
 def test_waits_double_up_to_their_longest():

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from fastapi import HTTPException, Request
 
-from api.client_address import address_of, both_spellings, client_address, is_direct, is_local, parse_networks
+from api.client_address import (
+    FORWARDED,
+    address_of,
+    both_spellings,
+    client_address,
+    is_direct,
+    is_local,
+    parse_networks,
+)
 from api.deps import cookie_of, is_on_this_browsers_machine, require_our_page
 
 
@@ -32,7 +40,7 @@ def test_nobody_else_is_local(client: str | None) -> None:
     assert not is_local(request(client))
 
 
-@pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded", "x_real_ip"])
+@pytest.mark.parametrize("header", [name.replace("-", "_") for name in FORWARDED])
 def test_a_forwarded_request_is_neither_local_nor_from_a_named_network(header: str) -> None:
     forwarded = request(**{header: "127.0.0.1"})
     assert not is_local(forwarded)
@@ -62,7 +70,9 @@ def test_a_browser_that_names_its_own_machine_is_there(host: str) -> None:
     assert is_on_this_browsers_machine(request(host=host))
 
 
-@pytest.mark.parametrize("host", ["kefu.test", "127.0.0.1.evil.test", "localhost.evil.test", "10.0.0.1", ""])
+@pytest.mark.parametrize(
+    "host", ["kefu.test", "127.0.0.1.evil.test", "localhost.evil.test", "10.0.0.1", "", "[", "[x]"]
+)
 def test_a_browser_that_names_another_machine_is_not(host: str) -> None:
     assert not is_on_this_browsers_machine(request(host=host))
 
@@ -93,6 +103,10 @@ async def test_our_own_pages_and_programs_may(headers: dict[str, str]) -> None:
         {"origin": "https://evil.test", "host": "kefu.test"},
         {"origin": "null", "host": "kefu.test"},
         {"origin": "https://kefu.test:444", "host": "kefu.test"},
+        *(
+            {"origin": odd, "host": "kefu.test"}
+            for odd in ("", "kefu.test", "http://[", "http://[x]", "http://k.test/")
+        ),
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
     ],
@@ -101,3 +115,9 @@ async def test_other_pages_may_not(headers: dict[str, str]) -> None:
     with pytest.raises(HTTPException) as caught:
         await require_our_page(request(**headers))
     assert caught.value.status_code == 403
+
+
+async def test_behind_tls_a_page_that_came_without_it_may_not() -> None:
+    with pytest.raises(HTTPException):
+        await require_our_page(request(scheme="https", origin="http://kefu.test", host="kefu.test"))
+    await require_our_page(request(scheme="https", origin="https://kefu.test", host="kefu.test"))

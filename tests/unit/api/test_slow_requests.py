@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, Response
+from websockets.asyncio.client import connect
 
 from api.deadline import Deadline
 from api.patient_http import PatientHttp
@@ -21,6 +22,7 @@ from api.patient_http import PatientHttp
 
 class HurriedHttp(PatientHttp):
     header_seconds = 0.3
+    read_seconds = 0.5
 
 
 class ToldServer(uvicorn.Server):
@@ -36,7 +38,7 @@ class ToldServer(uvicorn.Server):
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
+async def server() -> AsyncIterator[ToldServer]:
     """A server on loopback that waits 0.3 seconds for headers."""
     app = FastAPI()
 
@@ -44,15 +46,35 @@ async def port() -> AsyncIterator[int]:
     async def echo(request: Request) -> Response:
         return PlainTextResponse(await request.body())
 
+    @app.get("/large")
+    async def large() -> Response:
+        return PlainTextResponse("x" * 10_000_000)
+
+    @app.post("/who")
+    async def who(request: Request) -> dict[str, list[str]]:
+        await asyncio.sleep(0.1)
+        return {name: request.headers.getlist(name) for name in ("x-forwarded-for", "x-request-id")}
+
+    @app.websocket("/talk")
+    async def talk(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(await websocket.receive_text())
+
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = ToldServer(uvicorn.Config(app, http=HurriedHttp, log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         async with asyncio.timeout(10):
             await server.is_up.wait()
-        yield listening.getsockname()[1]
+        yield server
         server.should_exit = True
         await serving
+
+
+@pytest.fixture
+def port(server: ToldServer) -> int:
+    """Where it listens."""
+    return int(server.servers[0].sockets[0].getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -104,6 +126,59 @@ async def test_headers_in_time_and_a_slow_body_are_fine(port: int) -> None:
             # Longer than headers may take.
             await drip(writer, answer, b"x" * 40)
             assert (await answer).startswith(b"HTTP/1.1 200")
+
+
+async def test_headers_have_a_largest_size(port: int) -> None:
+    for flood in (b"X-A: " + b"a" * 10_000_000, b"X-A: aaaaaaaaaa\r\n" * 500_000):
+        async with connected(port) as (reader, writer), asyncio.timeout(10):
+            with contextlib.suppress(OSError):
+                writer.write(b"POST /echo HTTP/1.1\r\nHost: k\r\n" + flood + b"\r\n\r\n")
+                await writer.drain()
+            answer = b""
+            with contextlib.suppress(OSError):
+                answer = await reader.read()
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 400"), answer[:80]
+
+
+async def test_what_stands_around_a_body_has_a_largest_size_and_the_body_has_not(port: int) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with connected(port) as (reader, writer), asyncio.timeout(10):
+        writer.write(head + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 20 + b"0\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+    async with connected(port) as (reader, writer), asyncio.timeout(10):
+        with contextlib.suppress(OSError):
+            writer.write(head + b"1\r\nx\r\n0\r\nX-A: " + b"a" * 10_000_000)
+            await writer.drain()
+            assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("header", [b"X-Forwarded-For: 101.226.103.5", b"X-Request-Id: planted"])
+async def test_nobody_adds_to_the_headers_from_behind_the_body(port: int, header: bytes) -> None:
+    async with connected(port) as (reader, writer), asyncio.timeout(10):
+        writer.write(b"POST /who HTTP/1.1\r\nHost: k\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.9\r\n")
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + header + b"\r\n\r\n")
+        assert b'{"x-forwarded-for":["203.0.113.9"],"x-request-id":[]}' in await reader.read()
+
+
+@pytest.mark.parametrize("requests", [1, 40])
+async def test_who_does_not_read_is_let_go(port: int, server: ToldServer, requests: int) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+        await asyncio.get_running_loop().sock_sendall(client, b"GET /large HTTP/1.1\r\nHost: k\r\n\r\n" * requests)
+        async with asyncio.timeout(10):
+            while not server.server_state.total_requests:  # noqa: ASYNC110 - uvicorn tells nobody
+                await asyncio.sleep(0.01)
+            while server.server_state.connections or server.server_state.tasks:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+async def test_a_websocket_is_not_cut_off(port: int) -> None:
+    async with connect(f"ws://127.0.0.1:{port}/talk") as websocket:
+        await asyncio.sleep(HurriedHttp.header_seconds * 2)
+        await websocket.send("hello")
+        assert await websocket.recv() == "hello"
 
 
 async def call(app: Any, *, receive: Any = None) -> list[dict[str, Any]]:
