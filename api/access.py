@@ -11,14 +11,12 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.client_address import address_of, neighbours
+from tools.moving_window import MovingWindow
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +50,9 @@ PAGE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors '
 class Guard:
     """Keeps requests small and short, gives every answer its headers, and slows down who guesses."""
 
-    def __init__(self, app: ASGIApp, *, failures_per_minute: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, app: ASGIApp, *, failures_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
-        self._item = RateLimitItemPerMinute(failures_per_minute, namespace="kefu:failures")
-        self._failures = MovingWindowRateLimiter(MemoryStorage())
-        self._clock = clock
+        self._failures = MovingWindow(failures_per_minute, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless its address has been wrong too often or it grows too large."""
@@ -65,7 +61,7 @@ class Guard:
             return
         address = neighbours(address_of(scope["client"][0]) if scope.get("client") else None)
         is_signed = scope["path"].startswith(SIGNED)
-        if not is_signed and scope["path"] not in PROBES and not await self._failures.test(self._item, address):
+        if not is_signed and scope["path"] not in PROBES and self._failures.seconds_left(address):
             await self._refuse(scope, receive, send, address)
             return
         await self._pass_on(scope, receive, send, address, is_signed=is_signed)
@@ -77,7 +73,7 @@ class Guard:
             nonlocal is_refused
             if message["type"] == "http.response.start":
                 is_wrong = message["status"] in FAILURES
-                is_refused = is_wrong and not await self._failures.hit(self._item, address) and is_signed
+                is_refused = is_wrong and not self._failures.hit(address) and is_signed
                 message["headers"] = _with_ours(message.get("headers", ()), scope)
             if not is_refused:
                 await send(message)
@@ -87,9 +83,8 @@ class Guard:
             await self._refuse(scope, receive, send, address)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, address: str) -> None:
-        reset, _ = await self._failures.get_window_stats(self._item, address)
         logger.warning("Address refused for a while", extra={"action": "address_refused", "address": address})
-        wait = {"Retry-After": str(max(1, math.ceil(reset - self._clock())))}
+        wait = {"Retry-After": str(max(1, math.ceil(self._failures.seconds_left(address))))}
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

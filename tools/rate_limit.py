@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tools.circuit_breaker import CircuitBreaker
+from tools.moving_window import MovingWindow
 
 _REDIS_PATIENCE = 1.0
 _REDIS_PAUSE = 30.0
@@ -26,7 +27,7 @@ class RateLimiter:
 
     def __init__(self, redis: Redis | None, *, per_minute: int, breaker: CircuitBreaker | None = None) -> None:
         self._item = RateLimitItemPerMinute(per_minute, namespace="kefu:rate")
-        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._own = MovingWindow(per_minute)
         self._shared: MovingWindowRateLimiter | None = None
         if redis is not None:
             # The client's own pool: whoever opened it closes it, and its time limits hold.
@@ -50,4 +51,4 @@ class RateLimiter:
             else:
                 self._breaker.succeeded()
                 return is_allowed
-        return await self._own.hit(self._item, key)
+        return self._own.hit(key)
