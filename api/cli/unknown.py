@@ -20,6 +20,7 @@ from api.learning.drafts import get_draft
 from api.learning.misses import Cluster, Week, base_floor, cluster_misses, load_misses, repeat_rates
 from api.learning.polish import ModelPolisher
 from api.learning.replay import Replayed, misses_of, replay
+from api.observability.langsmith_traces import open_langsmith
 from kb.embeddings import make_embedder
 from kb.masking import Mask
 from tools.chat_model import make_chat_model
@@ -92,9 +93,11 @@ def learn_(as_json: AsJson = False) -> None:
         embedder, model = make_embedder(session.settings.kb), make_chat_model(session.settings.model, Mask)
         seconds = session.settings.model.llm_timeout_seconds
         try:
-            with progress_bar("embedding", console) as progress:
-                polisher = ModelPolisher(model, seconds=seconds) if model else None
-                return await learn(session.pool, embedder, polisher=polisher, actor=cli_actor(), progress=progress)
+            # Otherwise LangChain reads LANGSMITH_TRACING by itself, and sends words past the mask.
+            async with open_langsmith(session.settings.trace):
+                with progress_bar("embedding", console) as progress:
+                    polisher = ModelPolisher(model, seconds=seconds) if model else None
+                    return await learn(session.pool, embedder, polisher=polisher, actor=cli_actor(), progress=progress)
         finally:
             await embedder.aclose()
             if model is not None:

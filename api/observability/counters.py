@@ -21,3 +21,5 @@ REQUEST_SECONDS = Histogram(
 
 for decision in ("answer", "clarify", "escalate"):
     CONFIDENCE.labels(decision)
+# What an alert waits for is told before it happens: nobody sees a series rise to its first value.
+REQUESTS.labels("POST", "/wecom/callback", "503")

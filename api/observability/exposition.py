@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 
 from api.database import Pool
 from api.observability.finished import MEASURES, Labels, Totals, samples_of
-from api.observability.totals import PREFIX, OwnCounters, one_state, own_families, read_totals
+from api.observability.totals import PREFIX, OwnCounters, fallen, keep_counted, one_state, own_families, read_totals
 from api.observability.waiting import READINGS, Now, waiting_now
 
 logger = logging.getLogger(__name__)
@@ -36,17 +36,25 @@ class Exposition:
 
     async def text(self) -> bytes:
         """Return every family; without the database only what this process knows of itself."""
-        await self._counters.flush()
+        # Whoever waited in vain once does not wait again: Prometheus gives up after ten seconds.
+        if not await self._counters.flush():
+            return _bare()
         try:
             async with one_state(self._pool) as conn:
                 totals, now = await read_totals(conn), await waiting_now(conn, units=self._units)
+            if fallen(self._told, totals):
+                await keep_counted(self._pool, self._told)
         except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
             logger.warning("Metrics without database", extra={"action": "metrics_bare", "error": type(error).__name__})
-            return generate_latest(_registry([_database(is_up=False), *_of_the_process()]))
+            return _bare()
         for key, value in self._told.items():
             totals[key] = max(value, totals.get(key, 0.0))
         self._told = totals
         return generate_latest(_registry([_database(is_up=True), *_of_the_process(), *_families(totals, now)]))
+
+
+def _bare() -> bytes:
+    return generate_latest(_registry([_database(is_up=False), *_of_the_process()]))
 
 
 def _families(totals: Totals, now: Now) -> Iterator[Metric]:
@@ -114,17 +122,20 @@ def _registry(families: Iterable[Metric]) -> CollectorRegistry:
 async def open_exposition(pool: Pool, *, units: int, zone: tzinfo = UTC) -> AsyncIterator[Exposition]:
     """Add what this process counts to the totals while the block runs, and once more at its end."""
     counters = OwnCounters(pool, zone=zone)
-    flushing = asyncio.create_task(_keep_flushing(counters))
+    ended = asyncio.Event()
+    flushing = asyncio.create_task(_keep_flushing(counters, ended))
     try:
         yield Exposition(pool, counters, units=units)
     finally:
-        flushing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await flushing
+        # Not cancelled: nobody could tell whether what it was adding was added.
+        ended.set()
+        await flushing
         await counters.flush()
 
 
-async def _keep_flushing(counters: OwnCounters) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_SECONDS)
+async def _keep_flushing(counters: OwnCounters, ended: asyncio.Event) -> None:
+    while not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await ended.wait()
         await counters.flush()

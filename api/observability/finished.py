@@ -27,16 +27,16 @@ OUTCOME: LiteralString = """
 case
     when i.outcome <> 'handled' then i.outcome
     when exists (select 1 from tickets t where t.ticket_id = i.turn_id) then 'escalated'
-    else coalesce((
+    else (
         select case split_part(min(o.part collate "C"), '.', 1)
             when 'answer' then case when bool_or(o.part = 'clarify.0') then 'clarified' else 'answered' end
             when 'clarify' then 'clarified'
             when 'relay' then 'relayed'
             when 'small_talk' then 'small_talk'
-            else 'other' end
+            else 'unanswered' end
         from outbox o where o.thread_id = i.thread_id and o.turn_id = i.turn_id
             and split_part(o.part, '.', 1) in ('answer', 'clarify', 'relay', 'small_talk')
-    ), 'unanswered')
+    )
 end"""
 
 MESSAGES: LiteralString = (

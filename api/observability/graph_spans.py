@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ class _Run:
     span: Span | None
     is_own: bool
     """Otherwise it is the span around it."""
+    parent: UUID | None
 
 
 class GraphSpans(BaseCallbackHandler):
@@ -45,9 +47,9 @@ class GraphSpans(BaseCallbackHandler):
         node = (metadata or {}).get("langgraph_node")
         around = self._around(parent_run_id)
         if node is not None and kwargs.get("name") == node:
-            self._runs[run_id] = _Run(spans.begin(f"node {node}", around, {}), is_own=True)
+            self._runs[run_id] = _Run(spans.begin(f"node {node}", around, {}), is_own=True, parent=parent_run_id)
         else:
-            self._runs[run_id] = _Run(around, is_own=False)
+            self._runs[run_id] = _Run(around, is_own=False, parent=parent_run_id)
 
     def on_chain_end(self, outputs: dict[str, Any], *, run_id: UUID, **kwargs: Any) -> None:
         """End it."""
@@ -72,7 +74,8 @@ class GraphSpans(BaseCallbackHandler):
         """Begin the span of a call."""
         del serialized, messages, kwargs
         facts = {name: str(value) for name, value in (metadata or {}).items() if name in SHOWN}
-        self._runs[run_id] = _Run(spans.begin("model", self._around(parent_run_id), facts), is_own=True)
+        begun = spans.begin("model", self._around(parent_run_id), facts)
+        self._runs[run_id] = _Run(begun, is_own=True, parent=parent_run_id)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """End it."""
@@ -90,5 +93,10 @@ class GraphSpans(BaseCallbackHandler):
 
     def _end(self, run_id: UUID, error: BaseException | None = None) -> None:
         run = self._runs.pop(run_id, None)
-        if run is not None and run.is_own:
+        if run is None:
+            return
+        # Of a call of the model that was given up nobody tells the end: its time was over, or its turn.
+        for left in [other for other, inner in self._runs.items() if inner.parent == run_id]:
+            self._end(left, error or asyncio.CancelledError())
+        if run.is_own:
             spans.end(run.span, error)

@@ -6,6 +6,7 @@ What a process counts for itself is added by that process, a few seconds later a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
@@ -27,6 +28,12 @@ PREFIX = "kefu_"
 
 SETTLE_AFTER = timedelta(minutes=2)
 """A row counts as finished for good that long after it was: its transaction is over, whatever held it up."""
+
+PATIENCE = 3
+"""Seconds a connection is waited for. Prometheus waits for ten, and a look may have to wait three times."""
+
+DIGITS = 6
+"""Behind the point: the last digits of a sum depend on its order, and a counter that falls by one looks restarted."""
 
 KEPT_DAYS = 92
 """How long it is known on which day something was counted."""
@@ -74,13 +81,26 @@ async def read_totals(conn: Connection) -> Totals:
     fresh = await finished_between(conn, until["until"], until["now"] + timedelta(hours=1))
     for key, value in fresh.items():
         totals[key] = totals.get(key, 0.0) + value
-    return totals
+    return {key: round(value, DIGITS) for key, value in totals.items()}
+
+
+def fallen(told: Totals, totals: Totals) -> Totals:
+    """Return by how much what was told is more than what is counted."""
+    return {key: value - totals.get(key, 0.0) for key, value in told.items() if value > totals.get(key, 0.0)}
+
+
+async def keep_counted(pool: Pool, told: Totals) -> None:
+    """Make up for rows that went before they were settled: whatever process is asked, no counter falls."""
+    async with pool.connection(timeout=PATIENCE) as conn, conn.transaction():
+        # Nobody else settles or makes up for the same meanwhile.
+        await conn.execute("select from metric_settled for update")
+        await _add(conn, fallen(told, await read_totals(conn)), day=LONG_AGO)
 
 
 @contextlib.asynccontextmanager
 async def one_state(pool: Pool) -> AsyncIterator[Connection]:
     """Borrow a connection on which everything is seen as of one moment."""
-    async with pool.connection(timeout=5) as conn, conn.transaction():
+    async with pool.connection(timeout=PATIENCE) as conn, conn.transaction():
         await conn.execute("set transaction isolation level repeatable read, read only")
         yield conn
 
@@ -93,21 +113,31 @@ class OwnCounters:
         self._zone = zone
         self._registry = registry
         self._added = _samples(registry)
+        self._lock = asyncio.Lock()
 
-    async def flush(self) -> None:
-        """Add what was counted since the last time; what could not be added is added the next time."""
+    async def flush(self) -> bool:
+        """Add what was counted since the last time; what could not be added is added the next time.
+
+        False when there was no connection to be had.
+        """
+        # Two at once, a look and the clock, would add the same news twice.
+        async with self._lock:
+            return await self._flush()
+
+    async def _flush(self) -> bool:
         counted = _samples(self._registry)
         news = {key: value - self._added.get(key, 0.0) for key, value in counted.items()}
         news = {key: value for key, value in news.items() if value}
         if not news:
-            return
+            return True
         try:
-            async with self._pool.connection(timeout=5) as conn, conn.transaction():
+            async with self._pool.connection(timeout=PATIENCE) as conn, conn.transaction():
                 await _add(conn, news, day=datetime.now(self._zone).date())
         except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
             logger.warning("Counters wait", extra={"action": "metrics_waiting", "error": type(error).__name__})
-            return
+            return not isinstance(error, psycopg_pool.PoolTimeout)
         self._added = counted
+        return True
 
 
 def own_families(registry: CollectorRegistry = REGISTRY) -> list[Metric]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from psycopg.types.json import Jsonb
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from typer.testing import CliRunner
 
 from api.audit import Filter, entries
@@ -36,6 +42,7 @@ from kb.catalog import list_entries
 from kb.chunks import Chunk
 from kb.ingest import import_articles
 from kb.rows import make_entry_id
+from tools.simulators.server import LoopbackServer
 
 ENGRAVING = ("能刻字吗", "可以刻字吗？", "请问你们能不能刻字")
 PARKING = "门口能停车吗"
@@ -493,3 +500,35 @@ class TestCommands:
         assert await kefu("kb", "drafts", "reject", number, "--by", "老板") == f"draft {number} was rejected\n"
         assert await kefu("kb", "drafts", "list") == ""
         assert "rejected" in await kefu("kb", "drafts", "list", "--state", "all")
+
+    async def test_what_a_model_polishes_is_traced_without_its_words(
+        self, kefu, desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await desk.ask(ENGRAVING[0], "您好，可以刻字，三天出货。")
+        seen: list[tuple[str, str]] = []
+
+        async def answer(request: Request) -> Response:
+            body = await request.body()
+            packed = request.headers.get("content-encoding") == "zstd"
+            text = (zstandard.ZstdDecompressor().decompressobj().decompress(body) if packed else body).decode("utf-8")
+            # JSON may write Chinese as escapes.
+            text = re.sub(r"\\u([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), text)
+            seen.append((request.url.path, text))
+            return JSONResponse({"detail": "none of it"}, 200 if request.url.path.startswith("/smith") else 400)
+
+        async with LoopbackServer(Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])) as server:
+            for name, value in {
+                "LLM_API_BASE": f"{server.url}/model",
+                "LLM_MODEL": "some-model",
+                "LLM_API_KEY": "sk-0123456789",
+                "LANGSMITH_TRACING": "true",
+                "LANGSMITH_ENDPOINT": f"{server.url}/smith",
+                "LANGSMITH_API_KEY": "lsv2_pt_0123456789",
+            }.items():
+                monkeypatch.setenv(name, value)
+            await kefu("unknown", "learn")
+        asked = [text for path, text in seen if path.startswith("/model")]
+        traced = [text for path, text in seen if path.startswith("/smith/runs")]
+        assert any(ENGRAVING[0] in text for text in asked)
+        assert any("characters]" in text for text in traced)
+        assert not any(ENGRAVING[0] in text for text in traced)

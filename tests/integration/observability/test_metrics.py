@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from api.database import Pool
+from api.observability import totals
+from api.observability.counters import DUPLICATES
 from api.observability.exposition import Exposition, open_exposition
 from api.observability.totals import OwnCounters, settle
 from tools.errors import DuplicateMessageError
@@ -34,6 +38,14 @@ async def test_an_asked_back_question_was_clarified(works, exposition: Expositio
     works.knowledge.near = {"退": {"如何退款?": "七天内可退。", "如何退货?": "寄回即可。"}}
     await works.customer("退")
     assert samples(await exposition.text())["kefu_messages_total{account=wk1,kind=text,outcome=clarified}"] == 1
+
+
+async def test_what_needs_no_answer_is_counted_as_unanswered(works, exposition: Exposition, samples: Read) -> None:
+    await works.customer("👍")
+    await works.customer("👍")
+    told = samples(await exposition.text())
+    assert told["kefu_messages_total{account=wk1,kind=text,outcome=small_talk}"] == 1
+    assert told["kefu_messages_total{account=wk1,kind=text,outcome=unanswered}"] == 1
 
 
 async def test_a_message_taken_back_is_counted_as_that(works, exposition: Exposition, samples: Read) -> None:
@@ -176,12 +188,41 @@ class TestSettling:
         assert [row["value"] for row in rows] == [4, 2]
 
     async def test_a_forgotten_customer_makes_no_counter_fall(
-        self, talked, exposition: Exposition, samples: Read
+        self, talked, pool: Pool, exposition: Exposition, samples: Read
     ) -> None:
         before = counters(samples(await exposition.text()))
-        await talked.run("delete from outbox")
-        assert counters(samples(await exposition.text()))["kefu_sent_total{destination=customer}"] == 4
+        for table in ("inbox", "outbox", "tickets"):
+            await talked.run(f"delete from {table}")
+        assert counters(samples(await exposition.text())) == before
         assert before["kefu_sent_total{destination=customer}"] == 4
+        # Nor at another process, or after a restart.
+        fresh = Exposition(pool, OwnCounters(pool), units=5)
+        assert counters(samples(await fresh.text())) == before
+        await settle(pool)
+        assert counters(samples(await fresh.text())) == before
+
+    async def test_a_sum_is_the_same_in_any_order(
+        self, works, pool: Pool, exposition: Exposition, samples: Read
+    ) -> None:
+        # 0.3 + (0.2 + 0.1) is more than (0.3 + 0.2) + 0.1, and the least fall looks like a restart.
+        await works.run(
+            "insert into metric_totals values ('kefu_handoff_resolve_seconds_sum', '{\"ended_by\": \"done\"}',"
+            " '1970-01-01', 0.3)"
+        )
+        await works.run("update metric_settled set until = now() - interval '1 hour'")
+        for minutes, seconds in ((30, 0.2), (1, 0.1)):
+            await works.run(
+                "insert into tickets (ticket_id, thread_id, reason, ended_by, opened_at, closed_at)"
+                " select t, t, 'rule', 'done', at - make_interval(secs => %s), at"
+                " from (select gen_random_uuid()::text as t, now() - make_interval(mins => %s) as at) x",
+                seconds,
+                minutes,
+            )
+        name = "kefu_handoff_resolve_seconds_sum{ended_by=done}"
+        before = samples(await exposition.text())[name]
+        await settle(pool)
+        fresh = Exposition(pool, OwnCounters(pool), units=5)
+        assert samples(await fresh.text())[name] == before == 0.6
 
     async def test_a_worker_settles_every_minute(self, works, pool: Pool) -> None:
         called = []
@@ -220,6 +261,17 @@ class TestProcesses:
         assert told["kefu_call_seconds_sum", ""] == 5
         assert told["kefu_call_seconds_bucket", "5.0"] == 2
         assert ("kefu_call_seconds_bucket", "1.0") not in told
+
+    async def test_what_is_added_by_the_clock_and_at_a_look_is_added_once(
+        self, pool: Pool, registry: CollectorRegistry
+    ) -> None:
+        calls = Counter("kefu_calls", "Calls", registry=registry)
+        process = OwnCounters(pool, registry=registry)
+        calls.inc()
+        await asyncio.gather(process.flush(), process.flush())
+        async with pool.connection() as conn:
+            rows = await (await conn.execute("select value from metric_totals")).fetchall()
+        assert [row["value"] for row in rows] == [1]
 
     async def test_what_was_counted_before_a_process_opened_is_not_its_news(
         self, pool: Pool, registry: CollectorRegistry
@@ -263,6 +315,26 @@ async def test_without_the_database_a_process_tells_of_itself(
     assert told["kefu_database_up{}"] == 0
     assert "process_start_time_seconds{}" in told
     assert not any(name.startswith("kefu_outbox") for name in told)
+
+
+async def test_a_look_waits_for_the_database_once(
+    pool: Pool, exposition: Exposition, samples: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Prometheus gives up after ten seconds, and would call the service down where it is the database.
+    monkeypatch.setattr(totals, "PATIENCE", 0.05)
+    DUPLICATES.inc()
+    async with contextlib.AsyncExitStack() as taken:
+        for _ in range(pool.max_size):
+            await taken.enter_async_context(pool.connection())
+        told = samples(await exposition.text())
+    assert told["kefu_database_up{}"] == 0
+    assert pool.get_stats()["requests_errors"] == 1
+    assert samples(await exposition.text())["kefu_database_up{}"] == 1
+
+
+async def test_failing_callbacks_are_seen_to_rise(exposition: Exposition, samples: Read) -> None:
+    told = samples(await exposition.text())
+    assert "kefu_http_requests_total{method=POST,route=/wecom/callback,status=503}" in told
 
 
 async def test_no_label_names_a_customer(talked, exposition: Exposition) -> None:
