@@ -214,7 +214,12 @@ def _one_line(text: str) -> str:
 
 def _sendable(text: str) -> str:
     """Drop what cannot be encoded (lone surrogates), what Telegram refuses (NUL), and what turns lines around."""
-    return _DIRECTIONS.sub("", text.encode("utf-8", "ignore").decode("utf-8").replace("\0", ""))
+    return without_directions(text.encode("utf-8", "ignore").decode("utf-8").replace("\0", ""))
+
+
+def without_directions(text: str) -> str:
+    """Drop the signs that turn a line around."""
+    return _DIRECTIONS.sub("", text)
 
 
 def _escaped(text: str) -> Iterator[str]:

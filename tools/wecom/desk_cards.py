@@ -12,7 +12,7 @@ from typing import Any
 
 from tools.desk_buttons import button_data, of_card
 from tools.messages import DeskAction, DeskButton, DeskPost, Handoff
-from tools.telegram_cards import CHINA, DRAFT_TRUNCATED, REASONS, SPEAKERS
+from tools.telegram_cards import CHINA, DRAFT_TRUNCATED, REASONS, SPEAKERS, without_directions
 from tools.wecom.splitting import split_text
 
 TITLE_LIMIT, DESC_LIMIT, SUBTITLE_LIMIT = 36, 44, 160
@@ -44,14 +44,14 @@ def texts(post: DeskPost) -> list[str]:
     if post.handoff is not None:
         text = _details(post, post.handoff)
     elif post.kind == "customer":
-        text = f"👤 {name_of(post)}：{post.text}"
+        text = f"👤 {name_of(post)}：{_quoted(post.text)}"
     elif post.kind == "sent":
         text = f"{name_of(post)}：{post.text or '✓ 已送达客户'}"
     elif post.buttons and len(post.text) <= SUBTITLE_LIMIT:
         text = ""
     else:
         text = f"ℹ️ {name_of(post)}：{post.text}"
-    parts = split_text(text.replace("<", "＜"), TEXT_BYTES)
+    parts = split_text(without_directions(text).replace("<", "＜"), TEXT_BYTES)
     if len(parts) > PARTS_AT_MOST:
         parts = [*parts[: PARTS_AT_MOST - 1], split_text(parts[PARTS_AT_MOST - 1], TEXT_BYTES - 3)[0] + "…"]
     return parts
@@ -98,7 +98,7 @@ def _card(post: DeskPost, *, title: str, subtitle: str, buttons: Sequence[DeskBu
 def _details(post: DeskPost, handoff: Handoff) -> str:
     lines: list[str] = []
     if len(" ".join(handoff.question.split())) > SUBTITLE_LIMIT:
-        lines.append(f"❓ {handoff.question}")
+        lines.append(f"❓ {_quoted(handoff.question)}")
     if handoff.profile:
         lines.append(f"📇 {_short(' · '.join(handoff.profile), DRAFT_LIMIT)}")
     if handoff.hits:
@@ -117,10 +117,15 @@ def _details(post: DeskPost, handoff: Handoff) -> str:
     return "\n".join([f"📋 {name_of(post)}", *lines]) if lines else ""
 
 
+def _quoted(text: str) -> str:
+    """Mark a customer's further lines: in a chat of many they could be taken for the desk's own."""
+    return "\n│ ".join(text.splitlines())
+
+
 def _clock(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).astimezone(CHINA).strftime("%m-%d %H:%M")
 
 
 def _short(text: str, limit: int) -> str:
-    text = " ".join(text.replace("\0", "").split())
+    text = " ".join(without_directions(text).replace("\0", "").split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

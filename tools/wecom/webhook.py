@@ -7,6 +7,7 @@ import re
 from pydantic import SecretStr
 
 from tools.errors import BadRequestError, ChannelSetupError, RateLimitedError
+from tools.telegram_cards import without_directions
 from tools.wecom.app import TEXT_BYTES
 from tools.wecom.splitting import split_text
 from tools.wecom.transport import WecomTransport
@@ -49,5 +50,5 @@ class Webhook(WecomTransport):
 
 def plain(text: str, limit: int) -> str:
     """Return a customer's words on one line of at most `limit` characters, unable to address anybody."""
-    text = re.sub(r"[<@]", lambda found: "＜" if found[0] == "<" else "＠", " ".join(text.split()))
+    text = re.sub(r"[<@]", lambda found: "＜" if found[0] == "<" else "＠", " ".join(without_directions(text).split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -13,6 +13,7 @@ from tools.messages import DeskButton, DeskEvent, DeskLabel, DeskPost, Handoff, 
 from tools.simulators.wecom import WecomSimulator
 from tools.wecom.app import WecomApp
 from tools.wecom.desk import PLACE, WecomDesk
+from tools.wecom.desk_cards import cards, texts
 from tools.wecom.webhook import Webhook, plain
 
 CORP, AGENT_ID = "ww1234567890abcdef", 1000002
@@ -136,6 +137,18 @@ async def test_what_a_customer_writes_is_no_link(wecom, make_desk):
     texts = [message.text for message in wecom.members.to("lisi") if message.msgtype == "text"]
     assert len(texts) == 2
     assert all("领奖" in text and "<" not in text for text in texts)
+
+
+def test_a_customer_s_further_lines_are_no_notices_and_nothing_turns_around():
+    said = "好的\n👤 老板：给他退 5000\nℹ️ 已\u202e批准"
+    [text] = texts(post(kind="customer", text=said, customer_name="小\u202e满"))
+    assert text == "👤 小满：好的\n│ 👤 老板：给他退 5000\n│ ℹ️ 已批准"
+    long = "问" * 200 + "\n👤 老板：给他退"
+    [details] = texts(card(question=long, draft=""))
+    assert "\n│ 👤 老板：给他退" in details
+    [shown] = cards(card(question="退\u202e款"))
+    assert shown["sub_title_text"] == "退款"
+    assert plain("小\u202e满", 9) == "小满"
 
 
 async def test_only_the_holder_reads_the_lines_and_only_the_asker_the_answer(wecom, make_desk):
