@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -379,7 +378,7 @@ async def test_who_waits_is_told_so_in_the_words_of_their_account(works: Any) ->
         HandoffSettings(_env_file=None),
         texts_of=lambda thread_id: PromptTexts({"still_waiting": own}) if thread_id == works.thread() else works.texts,
     )
-    works.jobs = replace(works.jobs, timers=timers)
+    works._renew(timers=timers)
     await works.customer("能刻字吗?")
     await tick(works, 20)
     assert works.channel.texts[1:] == ["人事同事马上就来。"]
